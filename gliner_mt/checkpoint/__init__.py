@@ -1,0 +1,1 @@
+"""Reading and writing models: our own format, and published GLiNER checkpoints."""

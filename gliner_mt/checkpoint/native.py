@@ -1,0 +1,114 @@
+"""Our format: a folder with config.json, model.safetensors and tokenizer.json."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer
+from torch import nn
+
+from gliner_mt.build import build_model
+from gliner_mt.config import ModelConfig, from_mapping
+from gliner_mt.errors import CheckpointError
+from gliner_mt.model import SpanMatcher
+from gliner_mt.tokenization import WordTokenizer
+
+FORMAT = "gliner_mt"
+VERSION = 1
+CONFIG_FILE, WEIGHTS_FILE, TOKENIZER_FILE = "config.json", "model.safetensors", "tokenizer.json"
+
+
+def save_model(
+    folder: Path, config: ModelConfig, model: nn.Module, tokenizer: WordTokenizer, dtype: torch.dtype | None = None
+) -> None:
+    """Write a model folder; weights in `dtype` (None: as they are). Each file appears whole or not at all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    values = {"format": FORMAT, "version": VERSION, "pad_id": tokenizer.pad_id, "model": config.to_dict()}
+    weights = {name: tensor.to(dtype or tensor.dtype).contiguous() for name, tensor in model.state_dict().items()}
+    for name, write in (
+        (TOKENIZER_FILE, lambda path: tokenizer.tokenizer.save(str(path))),
+        (WEIGHTS_FILE, lambda path: save_file(weights, path, metadata={"format": "pt"})),
+        (CONFIG_FILE, lambda path: path.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")),
+    ):
+        temporary = folder / f".{name}.part"
+        write(temporary)
+        os.replace(temporary, folder / name)
+
+
+def load_model(folder: Path, attention: str | None = None) -> tuple[ModelConfig, SpanMatcher, WordTokenizer]:
+    """Read a model folder in our format; weights as float32.
+
+    Raises:
+        CheckpointError: a file is missing or broken, or the weights do not fit the config.
+        ConfigError: the config cannot be built.
+    """
+    values = read_json(folder / CONFIG_FILE)
+    if values.get("version", 0) > VERSION:
+        raise CheckpointError(
+            f"{folder} has format version {values['version']}, newer than this package knows ({VERSION}); "
+            "upgrade gliner_mt."
+        )
+    config = from_mapping(ModelConfig, values["model"], f"{folder / CONFIG_FILE}: model")
+    tokenizer = WordTokenizer(read_tokenizer(folder / TOKENIZER_FILE), values["pad_id"])
+    model = build_model(config, attention)
+    load_weights(model, read_weights(folder / WEIGHTS_FILE), folder)
+    return config, model.eval(), tokenizer
+
+
+def load_weights(model: nn.Module, weights: dict[str, torch.Tensor], source: object) -> None:
+    """Put `weights` into `model`; every missing, unexpected or misshapen key is an error that lists them."""
+    own = model.state_dict()
+    missing, unexpected = sorted(own.keys() - weights.keys()), sorted(weights.keys() - own.keys())
+    shapes = [
+        f"{key} is {tuple(weights[key].shape)}, expected {tuple(own[key].shape)}"
+        for key in sorted(own.keys() & weights.keys())
+        if own[key].shape != weights[key].shape
+    ]
+    problems = [f"missing: {', '.join(missing)}"] if missing else []
+    problems += [f"unexpected: {', '.join(unexpected)}"] if unexpected else []
+    problems += [f"of another shape: {'; '.join(shapes)}"] if shapes else []
+    if problems:
+        raise CheckpointError(
+            f"the weights of {source} do not fit its config. {'. '.join(problems)}. "
+            "Check that config and weights belong to the same model."
+        )
+    model.load_state_dict(weights)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the JSON object in `path`."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path.parent} has no {path.name}; expected a model folder with one.") from error
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise CheckpointError(f"{path} cannot be read as JSON: {error}. Fetch or save the model again.") from error
+    if not isinstance(values, dict):
+        raise CheckpointError(f"{path} holds a {type(values).__name__}; expected a JSON object.")
+    return values
+
+
+def read_weights(path: Path) -> dict[str, torch.Tensor]:
+    """Return the tensors of a safetensors file."""
+    if not path.is_file():
+        raise CheckpointError(f"{path.parent} has no {path.name}; expected a model folder with its weights.")
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(
+            f"{path} is not a whole safetensors file ({error}). It may be cut off: fetch or save it again."
+        ) from error
+
+
+def read_tokenizer(path: Path) -> Tokenizer:
+    """Return the tokenizer of a tokenizer.json."""
+    if not path.is_file():
+        raise CheckpointError(f"{path.parent} has no {path.name}; expected a model folder with its tokenizer.")
+    try:
+        return Tokenizer.from_file(str(path))
+    except Exception as error:  # the Rust library raises plain Exception
+        raise CheckpointError(f"{path} cannot be read as a tokenizer: {error}.") from error

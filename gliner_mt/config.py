@@ -1,0 +1,127 @@
+"""What a model is made of: one frozen description, read from JSON or YAML and turned into parts by `build`."""
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import MISSING, asdict, dataclass, fields
+from typing import Any, TypeVar, get_args, get_type_hints
+
+from gliner_mt.errors import ConfigError
+
+HEADS = ("marker", "marker_v0", "boundary")
+LABELS = ("prompt", "parallel")
+POOLINGS = ("first", "last", "mean", "max")
+
+ConfigT = TypeVar("ConfigT")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelConfig:
+    """A model, without its weights.
+
+    Attributes:
+        backbone: the Hugging Face config of the encoder, `model_type` included.
+        labels: `prompt` (published GLiNER) or `parallel` (labels without an order).
+        head: `marker`, `marker_v0` (published v0) or `boundary`.
+        hidden_size: width of word and label vectors in the head.
+        max_width: words of the widest span.
+        max_tokens: sub-words of a window, prompt and special tokens included.
+        marker_id: the token that stands before each label.
+        separator_id: the token between the labels and the text.
+        text_position: position id of the text's first sub-word, for `parallel`.
+        marker_is_label: the marker's vector stands for the label; else the first sub-word behind it does.
+        label_projection: label vectors pass a two-layer projection.
+        lstm_layers: layers of the LSTM over words.
+        word_shapes: the backbone is told how words are written.
+        pooling: how the sub-words of a word become its vector.
+        dropout: of projections and heads, in training.
+        threshold: least probability of a span unless the caller or a label says otherwise.
+    """
+
+    backbone: Mapping[str, Any]
+    hidden_size: int
+    max_tokens: int
+    marker_id: int
+    separator_id: int
+    labels: str = "prompt"
+    head: str = "marker"
+    max_width: int = 12
+    text_position: int = 32
+    marker_is_label: bool = True
+    label_projection: bool = True
+    lstm_layers: int = 0
+    word_shapes: bool = False
+    pooling: str = "first"
+    dropout: float = 0.1
+    threshold: float = 0.5
+
+    def __post_init__(self) -> None:
+        _one_of("labels", self.labels, LABELS)
+        _one_of("head", self.head, HEADS)
+        _one_of("pooling", self.pooling, POOLINGS)
+        for name in ("hidden_size", "max_tokens", "max_width"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} is {getattr(self, name)}; expected at least 1.")
+        if self.lstm_layers < 0:
+            raise ConfigError(f"lstm_layers is {self.lstm_layers}; expected 0 (none) or more.")
+        if self.lstm_layers and self.hidden_size % 2:
+            raise ConfigError(f"hidden_size is {self.hidden_size}; a two-way LSTM needs an even one.")
+        if not 0.0 <= self.threshold <= 1.0:
+            raise ConfigError(f"threshold is {self.threshold}; expected a number from 0 to 1.")
+        if "model_type" not in self.backbone:
+            raise ConfigError("backbone has no model_type; expected a Hugging Face config with one.")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the plain values, for JSON."""
+        return asdict(self)
+
+
+def from_mapping(cls: type[ConfigT], values: Mapping[str, Any], where: str) -> ConfigT:
+    """Make the frozen dataclass `cls` from plain values, nested dataclasses included.
+
+    Raises:
+        ConfigError: an unknown key (the nearest known one is named), a missing one, or a value of another type.
+    """
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"{where} is {values!r}; expected a mapping of {cls.__name__} settings.")
+    hints = get_type_hints(cls)
+    known = {field.name: field for field in fields(cls)}  # type: ignore[arg-type]
+    for key in values:
+        if key not in known:
+            raise ConfigError(f"{where} has an unknown key {key!r}{nearest(str(key), known)}.")
+    missing = [
+        name
+        for name, field in known.items()
+        if name not in values and field.default is MISSING and field.default_factory is MISSING
+    ]
+    if missing:
+        raise ConfigError(f"{where} lacks {', '.join(missing)}.")
+    return cls(**{key: _checked(hints[key], value, f"{where}.{key}") for key, value in values.items()})
+
+
+def nearest(key: str, known: Mapping[str, object] | tuple[str, ...]) -> str:
+    """Return "; did you mean 'x'?" for a close known key, else the list of known ones."""
+    close = difflib.get_close_matches(key, list(known), n=1)
+    return f"; did you mean {close[0]!r}?" if close else f"; expected one of {', '.join(sorted(known))}"
+
+
+def _checked(hint: Any, value: Any, where: str) -> Any:  # noqa: ANN401 - values come from YAML
+    if getattr(hint, "__dataclass_fields__", None) is not None:
+        return from_mapping(hint, value, where)
+    options = get_args(hint) if type(None) in get_args(hint) else (hint,)
+    if value is None and type(None) in options:
+        return None
+    plain = next(option for option in options if option is not type(None))
+    if plain is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if getattr(plain, "__origin__", None) is tuple and isinstance(value, (list, tuple)):
+        return tuple(value)
+    expected = getattr(plain, "__origin__", plain)
+    wrong_bool = isinstance(value, bool) and expected is not bool
+    if isinstance(expected, type) and (wrong_bool or not isinstance(value, expected)):
+        raise ConfigError(f"{where} is {value!r}; expected a value of type {expected.__name__}.")
+    return value
+
+
+def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise ConfigError(f"{name} is {value!r}{nearest(str(value), known)}.")

@@ -1,0 +1,114 @@
+"""How labels meet the text: laid out before it, in one sequence.
+
+`PromptLabels` is GLiNER's prompt, in which labels stand one after the other. `ParallelLabels` lays every
+label at the same positions, out of sight of the other labels, so that their order changes nothing.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate, chain
+from typing import final
+
+from gliner_mt.tokenization import WordTokenizer
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """Labels as sub-words, ready to stand before a text.
+
+    `ids`: sub-words, the tokenizer's own prefix included. `positions`: their position ids, and
+    `text_position` that of the first sub-word of the text; None leaves counting to the backbone.
+    `groups`: 0 for sub-words that see everything, n for those of the n-th label, which see themselves and
+    group 0. `label_first`, `label_last`: the sub-words (both inclusive) whose vectors are averaged for each label.
+    """
+
+    ids: tuple[int, ...]
+    groups: tuple[int, ...]
+    label_first: tuple[int, ...]
+    label_last: tuple[int, ...]
+    positions: tuple[int, ...] | None = None
+    text_position: int = 0
+
+
+class LabelEncoding(ABC):
+    """Lays labels out before a text."""
+
+    @abstractmethod
+    def prompt(self, labels: Sequence[str]) -> Prompt:
+        """Return the layout of `labels`, in their order."""
+
+    @property
+    @abstractmethod
+    def tokenizer(self) -> WordTokenizer:
+        """The tokenizer of text and labels."""
+
+
+@final
+class PromptLabels(LabelEncoding):
+    """`prefix <<ENT>> label <<ENT>> label … <<SEP>> text`, as published (GLiNER, arXiv 2311.08526, section 2).
+
+    The vector of `<<ENT>>` stands for its label, or with `marker_is_label=False` the first sub-word behind it.
+    """
+
+    def __init__(
+        self, tokenizer: WordTokenizer, marker_id: int, separator_id: int, *, marker_is_label: bool = True
+    ) -> None:
+        self._tokenizer = tokenizer
+        self._marker_id = marker_id
+        self._separator_id = separator_id
+        self._offset = 0 if marker_is_label else 1
+
+    @property
+    def tokenizer(self) -> WordTokenizer:
+        """The tokenizer of text and labels."""
+        return self._tokenizer
+
+    def prompt(self, labels: Sequence[str]) -> Prompt:
+        """Return the layout of `labels`, in their order."""
+        prefix = self._tokenizer.prefix
+        blocks = [(self._marker_id, *ids) for ids in self._tokenizer.words(labels)]
+        ids = (*prefix, *chain.from_iterable(blocks), self._separator_id)
+        starts = list(accumulate((len(block) for block in blocks), initial=len(prefix)))[:-1]
+        at = tuple(start + self._offset for start in starts)
+        return Prompt(ids=ids, groups=(0,) * len(ids), label_first=at, label_last=at)
+
+
+@final
+class ParallelLabels(LabelEncoding):
+    """`prefix (<marker> label)… <sep> text`, every label at position 1, the text from `text_position` on.
+
+    A label sees itself, the prefix, the separator and the text; the text sees everything. Scores are then
+    the same for every order of labels. The mean over marker and label sub-words stands for the label.
+    """
+
+    def __init__(self, tokenizer: WordTokenizer, marker_id: int, separator_id: int, text_position: int) -> None:
+        self._tokenizer = tokenizer
+        self._marker_id = marker_id
+        self._separator_id = separator_id
+        self._text_position = text_position
+
+    @property
+    def tokenizer(self) -> WordTokenizer:
+        """The tokenizer of text and labels."""
+        return self._tokenizer
+
+    def prompt(self, labels: Sequence[str]) -> Prompt:
+        """Return the layout of `labels`, in their order."""
+        prefix = self._tokenizer.prefix
+        blocks = [(self._marker_id, *ids) for ids in self._tokenizer.words(labels)]
+        starts = tuple(accumulate((len(block) for block in blocks), initial=len(prefix)))
+        longest = self._text_position - 1
+        label_positions = [min(len(prefix) + i, longest - 1) for block in blocks for i in range(len(block))]
+        return Prompt(
+            ids=(*prefix, *chain.from_iterable(blocks), self._separator_id),
+            groups=(
+                *(0 for _ in prefix),
+                *(n for n, block in enumerate(blocks, start=1) for _ in block),
+                0,
+            ),
+            label_first=starts[:-1],
+            label_last=tuple(start - 1 for start in starts[1:]),
+            positions=(*range(len(prefix)), *label_positions, longest),
+            text_position=self._text_position,
+        )
