@@ -1,5 +1,6 @@
 """From a description to parts: the only place where a `ModelConfig` meets modules."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from torch import nn
@@ -16,25 +17,33 @@ from gliner_mt.model import Pooling, SpanMatcher, WordLSTM
 from gliner_mt.tokenization import WordTokenizer
 
 
+_FIRST_LABEL_STD = 0.002
+
+
 def build_model(config: ModelConfig, attention: str | None = None) -> SpanMatcher:
     """Return the model that `config` describes, with random weights.
 
     Raises:
         ConfigError: an unknown backbone, or parts that do not go together.
     """
-    encoder_config = _encoder_config(config.backbone)
+    encoder_config = backbone_config(config.backbone)
     family = family_of(encoder_config.model_type)
     if config.labels == "parallel" and family.mask_2d_only:
         raise ConfigError(
             f"labels is 'parallel' but {family.name} takes no mask between sub-words; "
             "use labels 'prompt', or a backbone such as bert."
         )
-    encoder = AutoModel.from_config(encoder_config, attn_implementation=attention)
+    try:
+        encoder = AutoModel.from_config(encoder_config, attn_implementation=attention)
+    except (ValueError, TypeError, KeyError) as error:  # sizes and names that do not go together
+        raise ConfigError(f"the {family.name} backbone cannot be built: {error} Check its config.") from error
     return assemble(config, encoder)
 
 
 def assemble(config: ModelConfig, encoder: PreTrainedModel) -> SpanMatcher:
     """Return the model that `config` describes around a given encoder, its other parts random."""
+    if "pooler" in dict(encoder.named_children()):
+        encoder.register_module("pooler", None)  # serves sentence classifiers only
     hidden, size = int(encoder.config.hidden_size), config.hidden_size
     shapes = shape_embedding(hidden) if config.word_shapes else None
     lstm = None
@@ -42,7 +51,7 @@ def assemble(config: ModelConfig, encoder: PreTrainedModel) -> SpanMatcher:
         lstm = WordLSTM(
             nn.LSTM(size, size // 2, config.lstm_layers, batch_first=True, bidirectional=True)
         )
-    return SpanMatcher(
+    model = SpanMatcher(
         Backbone(encoder, shapes),
         _head(config),
         pooling=Pooling(config.pooling),
@@ -50,6 +59,24 @@ def assemble(config: ModelConfig, encoder: PreTrainedModel) -> SpanMatcher:
         label_projection=projection(size, size, config.dropout) if config.label_projection else nn.Identity(),
         lstm=lstm,
     )
+    if isinstance(model.label_projection, nn.Sequential):
+        # Scores are products of two untrained vectors: unscaled, the first steps would only undo their size.
+        nn.init.normal_(model.label_projection[-1].weight, std=_FIRST_LABEL_STD)
+    return model
+
+
+def backbone_config(values: Mapping[str, Any]) -> PretrainedConfig:
+    """Return the Hugging Face config that `values` describe.
+
+    Raises:
+        ConfigError: an unknown family, or a value that its config does not take.
+    """
+    plain = dict(values)
+    family = family_of(plain.pop("model_type"))
+    try:
+        return AutoConfig.for_model(family.name, **plain)
+    except Exception as error:  # configs check their values, each in its own way
+        raise ConfigError(f"the config of the {family.name} backbone cannot be used: {error}.") from error
 
 
 def build_labels(config: ModelConfig, tokenizer: WordTokenizer) -> LabelEncoding:
@@ -73,10 +100,3 @@ def _head(config: ModelConfig) -> SpanHead:
         return LinearMarkerHead(start, end, nn.Linear(2 * size, size), config.max_width)
     start, end = (projection(size, size, dropout) for _ in range(2))
     return MarkerHead(start, end, projection(2 * size, size, dropout), config.max_width)
-
-
-def _encoder_config(values: Any) -> PretrainedConfig:  # noqa: ANN401 - Hugging Face configs are untyped JSON
-    values = dict(values)
-    model_type = values.pop("model_type")
-    family_of(model_type)
-    return AutoConfig.for_model(model_type, **values)

@@ -5,7 +5,7 @@ legend hide labels without a script.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import TextIO, final
 
@@ -18,8 +18,9 @@ _FIRST_HUE = 235.0
 
 # Lightness and chroma (OKLCH) of a span's background, and of its label's tag. Text on both is `--ink` and
 # `--on-tag`: at least 7:1 for every hue, which a test checks.
-LIGHT = {"mark": (0.91, 0.065), "tag": (0.39, 0.09), "ink": "#1c1c20", "on-tag": "#ffffff"}
-DARK = {"mark": (0.36, 0.07), "tag": (0.84, 0.09), "ink": "#ececf0", "on-tag": "#141417"}
+Theme = Mapping[str, str | tuple[float, float]]
+LIGHT: Theme = {"mark": (0.91, 0.065), "tag": (0.39, 0.09), "ink": "#1c1c20", "on-tag": "#ffffff"}
+DARK: Theme = {"mark": (0.36, 0.07), "tag": (0.84, 0.09), "ink": "#ececf0", "on-tag": "#141417"}
 
 
 @final
@@ -45,7 +46,8 @@ class HtmlPage:
         found = "nothing found" if not count else "1 span" if count == 1 else f"{count:,} spans"
         empty = "" if count else ' class="empty"'
         self._put(
-            f'<article{empty}>\n<h2>{_escaped(result.name)} <small>{found}</small></h2>\n<div class="text" dir="auto">'
+            f"<article{empty}>\n<h2>{_escaped(result.name)} <small>{found}</small></h2>\n"
+            '<div class="text" dir="auto">'
         )
         for piece in walk(result.record.text, result.spans):
             if isinstance(piece, str):
@@ -108,12 +110,12 @@ def _style(n_labels: int) -> str:
     return "".join(rules)
 
 
-def _variables(theme: dict[str, object]) -> str:
+def _variables(theme: Theme) -> str:
     return "".join(f"--{name}:{_css_value(value)};" for name, value in theme.items())
 
 
-def _css_value(value: object) -> str:
-    return " ".join(str(part) for part in value) if isinstance(value, tuple) else str(value)
+def _css_value(value: str | tuple[float, float]) -> str:
+    return " ".join(str(part) for part in value) if isinstance(value, tuple) else value
 
 
 _HEAD = """<!doctype html>
@@ -141,11 +143,12 @@ _CSS = """\
 *{box-sizing:border-box}
 body{margin:0;background:var(--page);color:var(--ink);
 font:17px/1.6 system-ui,-apple-system,"Segoe UI",Roboto,"Noto Sans",sans-serif}
-header,main,footer{max-width:54rem;margin:0 auto;padding:0 1.25rem}
-header{position:sticky;top:0;z-index:1;max-width:none;padding:.8rem max(1.25rem,50vw - 25.75rem) .7rem;
-background:var(--page);border-bottom:1px solid var(--line)}
-h1{margin:0 0 .4rem;font-size:1.15rem;letter-spacing:-.01em}
-fieldset{display:flex;flex-wrap:wrap;gap:.4rem;margin:0;padding:0;border:0;max-height:30vh;overflow:auto}
+header,main,footer{padding:0 1.25rem}
+header>*,article,footer>*{max-width:52rem;margin-inline:auto}
+header{position:sticky;top:0;z-index:1;padding-block:.8rem .7rem;background:var(--page);
+border-bottom:1px solid var(--line)}
+h1{margin-block:0 .4rem;font-size:1.15rem;letter-spacing:-.01em}
+fieldset{display:flex;flex-wrap:wrap;gap:.4rem;margin-block:0;padding:0;border:0;max-height:30vh;overflow:auto}
 legend{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}
 label{cursor:pointer;font-size:.86rem}
 fieldset label{padding:.1rem .65rem .1rem .45rem;border-radius:1rem;font-weight:500;
@@ -153,12 +156,12 @@ background:oklch(var(--mark) var(--hue))}
 fieldset label:has(:not(:checked)){background:none;box-shadow:inset 0 0 0 1px var(--line);color:var(--quiet)}
 label:focus-within{outline:2px solid currentColor;outline-offset:1px}
 input{margin:0 .35em 0 0;vertical-align:-.1em;accent-color:oklch(var(--tag) var(--hue,270))}
-.only{display:none;margin-top:.5rem;color:var(--quiet)}
-body:has(.empty) .only{display:inline-block}
+body .only{display:none;margin-top:.5rem;color:var(--quiet)}
+body:has(.empty) .only{display:block}
 body:has(#only:checked) .empty{display:none}
-article{margin:1.25rem 0;padding:1rem 1.4rem 1.3rem;background:var(--card);
+article{margin-block:1.25rem;padding:1rem 1.4rem 1.3rem;background:var(--card);
 border:1px solid var(--line);border-radius:.8rem;content-visibility:auto;contain-intrinsic-size:auto 10rem}
-h2{display:flex;justify-content:space-between;gap:1rem;margin:0 0 .6rem;font-size:.86rem;font-weight:600;
+h2{display:flex;justify-content:space-between;gap:1rem;margin-block:0 .6rem;font-size:.86rem;font-weight:600;
 color:var(--quiet);overflow-wrap:anywhere}
 small{font-size:inherit;font-weight:400;white-space:nowrap}
 .text{line-height:2.15;white-space:pre-wrap;overflow-wrap:anywhere}
@@ -167,8 +170,8 @@ mark{padding:.16em .3em;border-radius:.4em;color:inherit;unicode-bidi:isolate;
 background:oklch(var(--mark) var(--hue));-webkit-box-decoration-break:clone;box-decoration-break:clone}
 mark:has(mark){padding-block:.42em}
 mark mark{box-shadow:0 0 0 1.5px var(--card)}
-mark[data-label]::after{content:attr(data-label);margin-inline-start:.45em;padding:.14em .5em;border-radius:.45em;
-font-size:.66em;font-weight:600;letter-spacing:.02em;white-space:nowrap;vertical-align:.12em;
+mark[data-label]::after{content:attr(data-label);margin-inline-start:.45em;padding:.14em .5em;
+border-radius:.45em;font-size:.66em;font-weight:600;letter-spacing:.02em;white-space:nowrap;vertical-align:.12em;
 color:var(--on-tag);background:oklch(var(--tag) var(--hue))}
 .other{--hue:0}
 footer{padding-block:.5rem 3rem;color:var(--quiet);font-size:.9rem}

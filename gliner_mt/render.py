@@ -175,7 +175,7 @@ class TerminalView:
     def __init__(self, console: Console, labels: Sequence[str]) -> None:
         self._console = console
         self._coloured = console.color_system is not None and not console.no_color
-        self._styles = {label: _COLOURS[at % len(_COLOURS)] for at, label in enumerate(labels)}
+        self._colours = {label: _COLOURS[at % len(_COLOURS)] for at, label in enumerate(labels)}
 
     def write(self, result: Result) -> None:
         """Show one text."""
@@ -208,11 +208,11 @@ class TerminalView:
                 if not self._coloured:
                     shown.append(f"]({visible(piece.span.label)})" if piece.last else "]")
                 elif piece.last:
-                    shown.append(f" {visible(piece.span.label)} ", style=f"{style} bold italic")
+                    shown.append(f" {visible(piece.span.label)} ", style=f"bold {style} reverse")
         return shown
 
     def _style(self, label: str) -> str:
-        return f"{_INK} on {self._styles.get(label, _COLOURS[-1])}"
+        return f"{_INK} on {self._colours.get(label, _COLOURS[-1])}"
 
     def _table(self, text: str, spans: Sequence[Span], *, with_context: bool) -> Table:
         table = Table(box=box.SIMPLE_HEAD, header_style="dim", pad_edge=False)
@@ -224,7 +224,10 @@ class TerminalView:
             table.add_column("context", overflow="fold")
         for span in spans:
             cells = [
-                Text(f" {visible(span.label)} ", style=self._style(span.label)),
+                Text(
+                    f" {visible(span.label)} " if self._coloured else visible(span.label),
+                    self._style(span.label),
+                ),
                 Text(_one_line(span.text), style="bold"),
                 Text(f"{span.score:.2f}"),
                 Text(f"{span.start}-{span.end}"),

@@ -150,7 +150,7 @@ def _read_jsonl(path: str, name: str, reading: Reading) -> Records:
 
 def _json_text(line: str, where: str, reading: Reading) -> str:
     try:
-        row = json.loads(line)
+        row = json.loads(line.rstrip())
     except json.JSONDecodeError as error:
         raise InputError(f"{where}: broken JSON at column {error.colno} ({error.msg}).") from None
     except RecursionError:

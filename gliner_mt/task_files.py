@@ -132,7 +132,7 @@ class _Loader(yaml.SafeLoader):
 
 def _checked_keys(data: object, known: Sequence[str], where: str) -> Mapping[str, object]:
     if not isinstance(data, Mapping):
-        raise ConfigError(f"{where}: {_kind(data)}; expected a mapping with the keys {', '.join(known)}.")
+        raise ConfigError(f"{where} is {_kind(data)}; expected a mapping with the keys {', '.join(known)}.")
     for key in data:
         if key not in known:
             nearest = difflib.get_close_matches(str(key), known, n=1, cutoff=0.0)[0]

@@ -62,7 +62,9 @@ class WordTokenizer:
                     yield EncodedWord(word.start, word.end, ids[:max_word_tokens], shape, word.ends_sentence)
 
     def _remember(self, unknown: list[str]) -> None:
-        encoding = self.tokenizer.encode(unknown, is_pretokenized=True, add_special_tokens=False)
+        # Lone surrogates, which Python strings may hold, are no text to the Rust library.
+        readable = [word.encode("utf-8", "replace").decode("utf-8") for word in unknown]
+        encoding = self.tokenizer.encode(readable, is_pretokenized=True, add_special_tokens=False)
         ids: list[list[int]] = [[] for _ in unknown]
         for token, word_index in zip(encoding.ids, encoding.word_ids, strict=True):
             ids[word_index].append(token)

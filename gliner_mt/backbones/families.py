@@ -10,14 +10,14 @@ from gliner_mt.errors import ConfigError
 class Family:
     """What differs between backbones.
 
-    `longest`: the config key that holds the most positions a model takes, None if it has no such limit.
+    `limited_by`: the config key that must be true for a limit of positions to hold (None: it always does).
     `reserved_positions`: positions at the start of the table that no token can have.
     `window`: the sub-words of a window unless the caller or the checkpoint says otherwise.
     `mask_2d_only`: the model takes no mask between pairs of sub-words, so no `parallel` labels.
     """
 
     name: str
-    longest: str | None
+    limited_by: str | None = None
     window: int = 512
     reserved_positions: int = 0
     mask_2d_only: bool = False
@@ -26,13 +26,13 @@ class Family:
 _FAMILIES = {
     family.name: family
     for family in (
-        Family("bert", "max_position_embeddings"),
-        Family("electra", "max_position_embeddings"),
-        Family("roberta", "max_position_embeddings", reserved_positions=2),
-        Family("xlm-roberta", "max_position_embeddings", reserved_positions=2),
-        Family("deberta", None, mask_2d_only=True),
-        Family("deberta-v2", None, mask_2d_only=True),
-        Family("modernbert", "max_position_embeddings", window=2048),
+        Family("bert"),
+        Family("electra"),
+        Family("roberta", reserved_positions=2),
+        Family("xlm-roberta", reserved_positions=2),
+        Family("deberta", limited_by="position_biased_input", mask_2d_only=True),
+        Family("deberta-v2", limited_by="position_biased_input", mask_2d_only=True),
+        Family("modernbert", window=2048),
     )
 }
 
@@ -49,8 +49,13 @@ def family_of(model_type: str) -> Family:
     return _FAMILIES[model_type]
 
 
+def position_limit(family: Family, config: Any) -> int | None:  # noqa: ANN401 - configs have no common typed base
+    """Return the most sub-words that a backbone takes, special tokens included; None if there is no limit."""
+    if family.limited_by is not None and not getattr(config, family.limited_by):
+        return None
+    return int(config.max_position_embeddings) - family.reserved_positions
+
+
 def longest_window(family: Family, config: Any) -> int:  # noqa: ANN401 - configs have no common typed base
     """Return the default sub-words of a window of this backbone, special tokens and prompt included."""
-    if family.longest is None:
-        return family.window
-    return min(family.window, getattr(config, family.longest) - family.reserved_positions)
+    return min(family.window, position_limit(family, config) or family.window)

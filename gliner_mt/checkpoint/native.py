@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,14 @@ def load_model(folder: Path, attention: str | None = None) -> tuple[ModelConfig,
 
 def load_weights(model: nn.Module, weights: dict[str, torch.Tensor], source: object) -> None:
     """Put `weights` into `model`; every missing, unexpected or misshapen key is an error that lists them."""
-    own = model.state_dict()
+    check_weights(model.state_dict(), weights, source)
+    model.load_state_dict(weights)
+
+
+def check_weights(
+    own: Mapping[str, torch.Tensor], weights: Mapping[str, torch.Tensor], source: object
+) -> None:
+    """Raise a `CheckpointError` that lists the keys in which `weights` differ from a model's `own`, if any."""
     missing, unexpected = sorted(own.keys() - weights.keys()), sorted(weights.keys() - own.keys())
     shapes = [
         f"{key} is {tuple(weights[key].shape)}, expected {tuple(own[key].shape)}"
@@ -76,7 +84,6 @@ def load_weights(model: nn.Module, weights: dict[str, torch.Tensor], source: obj
             f"the weights of {source} do not fit its config. {'. '.join(problems)}. "
             "Check that config and weights belong to the same model."
         )
-    model.load_state_dict(weights)
 
 
 def read_json(path: Path) -> dict[str, Any]:

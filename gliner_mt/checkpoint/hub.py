@@ -1,0 +1,89 @@
+"""From the name of a model to a folder with its files: a local one, or a repository of the Hugging Face hub."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HFValidationError,
+    LocalEntryNotFoundError,
+    RepositoryNotFoundError,
+)
+
+from gliner_mt.errors import CheckpointError
+
+SAFETENSORS, PICKLED = "model.safetensors", "pytorch_model.bin"
+BACKBONE_FILES = (
+    "config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "vocab.txt",
+    "merges.txt",
+    "*.model",
+)
+MODEL_FILES = ("gliner_config.json", *BACKBONE_FILES, SAFETENSORS)
+
+
+def resolve(model: str | Path, *, local_files_only: bool = False) -> Path:
+    """Return the folder of a model: the local one of that name, else that of the hub, fetched if need be.
+
+    Only the files that a model is read from are fetched, and pickled weights only where there are no others.
+    `local_files_only` takes what is in the cache and uses no network.
+
+    Raises:
+        CheckpointError: no such folder, and the hub has no such model or cannot be reached.
+    """
+    folder = _local(model)
+    if folder is not None:
+        return folder
+    folder = _fetch(str(model), MODEL_FILES, local_files_only)
+    if (folder / SAFETENSORS).is_file():
+        return folder
+    return _fetch(str(model), (*MODEL_FILES, PICKLED), local_files_only)
+
+
+def resolve_backbone(name: str, *, local_files_only: bool = False) -> Path:
+    """Return a folder with the config and tokenizer of a pretrained encoder; its weights are left alone.
+
+    Raises:
+        CheckpointError: as in `resolve`.
+    """
+    folder = _local(name)
+    return _fetch(name, BACKBONE_FILES, local_files_only) if folder is None else folder
+
+
+def _local(model: str | Path) -> Path | None:
+    path = Path(model).expanduser()
+    if path.is_file():
+        raise CheckpointError(f"{path} is a file; expected a model folder. Give the folder that it is in.")
+    return path if path.is_dir() else None
+
+
+def _fetch(name: str, files: Sequence[str], local_files_only: bool) -> Path:
+    try:
+        return Path(snapshot_download(name, allow_patterns=list(files), local_files_only=local_files_only))
+    except HFValidationError as error:
+        raise CheckpointError(
+            f"there is no folder {name}, nor is that the name of a hub repository (owner/name). Check the path."
+        ) from error
+    except GatedRepoError as error:
+        raise CheckpointError(
+            f"the hub gives {name} only to whom its owner allows. Ask at https://huggingface.co/{name}, "
+            "then run `hf auth login`."
+        ) from error
+    except RepositoryNotFoundError as error:
+        raise CheckpointError(
+            f"there is no folder {name}, and the hub shows no model of that name. Check the spelling; "
+            "if it is private, run `hf auth login`."
+        ) from error
+    except LocalEntryNotFoundError as error:
+        missing = f"there is no folder {name}, and the cache of the hub does not hold all of its files"
+        if local_files_only:
+            raise CheckpointError(f"{missing}. Allow the network once (local_files_only=False).") from error
+        raise CheckpointError(f"{missing}, while the hub cannot be reached: {error}") from error
+    except Exception as error:  # trouble of network, server and disk has no common type
+        raise CheckpointError(f"{name} cannot be fetched from the hub: {error}") from error

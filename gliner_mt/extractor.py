@@ -1,0 +1,183 @@
+"""The object that users hold: load a model, ask it about texts, save it."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TypeVar, final
+
+import torch
+
+from gliner_mt.build import build_labels
+from gliner_mt.checkpoint.hub import resolve
+from gliner_mt.checkpoint.native import load_model, save_model
+from gliner_mt.checkpoint.published import is_published, load_published
+from gliner_mt.config import ModelConfig, nearest
+from gliner_mt.engine import Engine, Limits
+from gliner_mt.errors import ConfigError, InputError
+from gliner_mt.model import SpanMatcher
+from gliner_mt.tasks import Task
+from gliner_mt.tokenization import WordTokenizer
+
+ResultT = TypeVar("ResultT")
+
+EMBEDDED = Path(__file__).parent / "default"
+
+_ATTENTIONS = ("auto", "eager", "sdpa")
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+_BATCH_TOKENS = {"cpu": 2_048}
+_BATCH_TOKENS_ELSEWHERE = 32_768
+_SMALLEST_WINDOW = 64
+
+
+@final
+class Extractor:
+    """Finds what a task asks for, in texts of any length.
+
+    Make one with `Extractor.load()`. It is not thread-safe; give each thread its own.
+    """
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        model: SpanMatcher,
+        tokenizer: WordTokenizer,
+        *,
+        name: str = "model",
+        max_tokens: int | None = None,
+    ) -> None:
+        self._config = config
+        self._tokenizer = tokenizer
+        self._name = name
+        device = next(model.parameters()).device.type
+        limits = Limits(
+            window_tokens=_window_tokens(config, max_tokens),
+            batch_tokens=_BATCH_TOKENS.get(device, _BATCH_TOKENS_ELSEWHERE),
+        )
+        self._engine = Engine(model.eval(), build_labels(config, tokenizer), limits, config.threshold)
+
+    @classmethod
+    def load(
+        cls,
+        model: str | Path | None = None,
+        *,
+        device: str | torch.device | None = None,
+        dtype: str | torch.dtype | None = None,
+        attention: str = "auto",
+        max_tokens: int | None = None,
+        local_files_only: bool = False,
+    ) -> "Extractor":
+        """Load a model: None is the one in the package; else a folder, or an id on the Hugging Face hub.
+
+        Args:
+            model: a folder in our format or a published GLiNER's, or a hub id.
+            device: where to compute, such as "cpu" or "cuda:0"; None takes CUDA if there is one.
+            dtype: "float32" (None), "bfloat16" or "float16".
+            attention: "auto", "eager" or "sdpa".
+            max_tokens: sub-words of a window, labels included; None takes the model's own.
+            local_files_only: never use the network.
+
+        Raises:
+            CheckpointError: no such model, or one that is broken.
+            ConfigError: a device, dtype or attention that is not to be had, or a model of unknown make.
+        """
+        if attention not in _ATTENTIONS:
+            raise ConfigError(f"attention is {attention!r}{nearest(str(attention), _ATTENTIONS)}.")
+        place, kind = _device(device), _dtype(dtype)
+        wanted = None if attention == "auto" else attention
+        folder = EMBEDDED if model is None else resolve(model, local_files_only=local_files_only)
+        if is_published(folder):
+            parts = load_published(folder, attention=wanted, local_files_only=local_files_only)
+        else:
+            parts = load_model(folder, attention=wanted)
+        config, matcher, tokenizer = parts
+        matcher = matcher.to(device=place, dtype=kind)
+        name = "embedded model" if model is None else str(model)
+        return cls(config, matcher, tokenizer, name=name, max_tokens=max_tokens)
+
+    def extract(self, text: str, task: Task[ResultT]) -> ResultT:
+        """Return the task's answer for one text of any length.
+
+        Raises:
+            InputError: `text` is no string, or the task asks what the model cannot take.
+        """
+        if not isinstance(text, str):
+            raise InputError(
+                f"extract was given a {type(text).__name__}; expected one string. "
+                "For several texts call extract_many; decode bytes first."
+            )
+        return task.result(next(self._engine.spans([text], task.queries())))
+
+    def extract_many(self, texts: Iterable[str], task: Task[ResultT]) -> Iterator[ResultT]:
+        """Yield the task's answer for each text, in order; texts are read ahead in bounded measure.
+
+        Raises:
+            InputError: `texts` is one string, or one of them is none.
+        """
+        if isinstance(texts, (str, bytes)):
+            raise InputError(
+                f"extract_many was given one {type(texts).__name__}; expected an iterable of strings. "
+                "For one text call extract."
+            )
+        if not isinstance(texts, Iterable):
+            raise InputError(
+                f"extract_many was given a {type(texts).__name__}; expected an iterable of strings."
+            )
+        return map(task.result, self._engine.spans(_strings(texts), task.queries()))
+
+    def save(self, path: str | Path) -> None:
+        """Write the model to a folder, in our format."""
+        save_model(Path(path), self._config, self._engine.model, self._tokenizer)
+
+    def info(self) -> dict[str, str]:
+        """Return facts about the model, for people."""
+        config, model = self._config, self._engine.model
+        parameter = next(model.parameters())
+        n_parameters = sum(p.numel() for p in model.parameters())
+        backbone = config.backbone
+        width = f"{config.max_width} words"
+        return {
+            "model": self._name,
+            "backbone": f"{backbone['model_type']}, {model.backbone.hidden_size} wide",
+            "labels": config.labels,
+            "head": f"{config.head}, {config.hidden_size} wide",
+            "widest span": width,
+            "window": f"{self._engine.limits.window_tokens} sub-words, labels included",
+            "threshold": f"{config.threshold:g}",
+            "parameters": f"{n_parameters / 1e6:.1f} million",
+            "runs on": f"{parameter.device}, {str(parameter.dtype).removeprefix('torch.')}",
+        }
+
+
+def _strings(texts: Iterable[str]) -> Iterator[str]:
+    for index, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise InputError(f"text {index} is a {type(text).__name__}; expected a string.")
+        yield text
+
+
+def _window_tokens(config: ModelConfig, max_tokens: int | None) -> int:
+    if max_tokens is None:
+        return config.max_tokens
+    if max_tokens < _SMALLEST_WINDOW:
+        raise InputError(f"max_tokens is {max_tokens}; expected at least {_SMALLEST_WINDOW}.")
+    return max_tokens
+
+
+def _device(device: str | torch.device | None) -> torch.device:
+    if device is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return torch.empty(0, device=device).device
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(
+            f'device {str(device)!r} cannot be used: {reason} Expected "cpu", or a device this torch has.'
+        ) from error
+
+
+def _dtype(dtype: str | torch.dtype | None) -> torch.dtype:
+    if dtype is None:
+        return torch.float32
+    name = str(dtype).removeprefix("torch.")
+    if name not in _DTYPES:
+        raise ConfigError(f"dtype is {str(dtype)!r}{nearest(name, tuple(_DTYPES))}.")
+    return _DTYPES[name]

@@ -1,0 +1,198 @@
+"""The training loop, on Accelerate: mixed precision, accumulation, schedule, checkpoints, exact resume."""
+
+import json
+import math
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, final
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import set_seed
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch.optim import AdamW, Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from gliner_mt.errors import ConfigError
+from gliner_mt.model import SpanMatcher
+from gliner_mt.train.loss import span_loss
+from gliner_mt.train.sampling import TrainBatch
+
+
+_LOG_EVERY = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoopConfig:
+    """How the weights are moved.
+
+    Attributes:
+        steps: optimizer steps in all.
+        batch_tokens: sub-words of a batch at most, padding counted.
+        accumulate: batches to a step.
+        lr_backbone: peak learning rate of the backbone.
+        lr_heads: peak learning rate of everything else.
+        warmup: share of the steps in which rates rise from 0; they then fall linearly to 0.
+        weight_decay: of matrices; vectors (biases, norms) have none.
+        max_grad_norm: gradients are clipped to this norm.
+        precision: `no`, `bf16` or `fp16`.
+        save_every: steps between checkpoints.
+        seed: of weights, sampling and dropout.
+    """
+
+    steps: int
+    batch_tokens: int = 4096
+    accumulate: int = 1
+    lr_backbone: float = 1e-4
+    lr_heads: float = 5e-4
+    warmup: float = 0.05
+    weight_decay: float = 0.01
+    max_grad_norm: float = 1.0
+    precision: str = "bf16"
+    save_every: int = 250
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.precision not in ("no", "bf16", "fp16"):
+            raise ConfigError(f"precision is {self.precision!r}; expected 'no', 'bf16' or 'fp16'.")
+
+
+class BatchSource(Protocol):
+    """Where batches come from: pool n is always the same."""
+
+    def pool(self, index: int, batch_tokens: int) -> list[TrainBatch]:
+        """Return the batches of pool `index`."""
+        ...
+
+
+@dataclass(slots=True)
+class _Progress:
+    """Where a run stands: the next step, and the next batch as (pool, index in it)."""
+
+    step: int = 0
+    pool: int = 0
+    batch: int = 0
+
+
+@final
+class Run:
+    """A training run whose state lives in `folder`; an interrupted one goes on where its last checkpoint stood."""
+
+    def __init__(self, model: SpanMatcher, source: BatchSource, config: LoopConfig, folder: Path) -> None:
+        set_seed(config.seed)
+        self._config = config
+        self._source = source
+        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self._state = _Progress()
+        self._accelerator = Accelerator(mixed_precision=config.precision, step_scheduler_with_optimizer=False)
+        optimizer = _optimizer(model, config)
+        schedule = LambdaLR(optimizer, lambda step: _rate(step, config))
+        self._model, self._optimizer, self._schedule = self._accelerator.prepare(model, optimizer, schedule)
+
+    @property
+    def step(self) -> int:
+        """Optimizer steps done."""
+        return self._state.step
+
+    def resume(self) -> bool:
+        """Take up the last checkpoint of the folder, if there is one."""
+        path = self._folder / "state"
+        if not (path / "progress.json").is_file():
+            return False
+        self._accelerator.load_state(str(path))
+        self._state = _Progress(**json.loads((path / "progress.json").read_text(encoding="utf-8")))
+        return True
+
+    def train(self, after_save: Callable[[int, SpanMatcher], None]) -> list[float]:
+        """Train to the last step and return the mean loss of each; `after_save` is called with every checkpoint."""
+        config, losses = self._config, []
+        batches = self._batches()
+        self._model.train()
+        with _progress_bar() as bar:
+            task = bar.add_task("training", total=config.steps, completed=self.step, loss=math.nan)
+            while self.step < config.steps:
+                losses.append(self._optimize([next(batches) for _ in range(config.accumulate)]))
+                bar.update(task, completed=self.step, loss=sum(losses[-50:]) / len(losses[-50:]))
+                if self.step % _LOG_EVERY == 0:
+                    self._log(sum(losses[-_LOG_EVERY:]) / len(losses[-_LOG_EVERY:]))
+                if self.step % config.save_every == 0 or self.step == config.steps:
+                    self._save()
+                    after_save(self.step, self._accelerator.unwrap_model(self._model, keep_fp32_wrapper=False))
+                    self._model.train()
+        return losses
+
+    def _optimize(self, batches: list[TrainBatch]) -> float:
+        total = 0.0
+        for batch, gold in batches:
+            batch = batch.to(self._accelerator.device)
+            logits = self._model(batch)
+            head = self._accelerator.unwrap_model(self._model).head
+            loss = span_loss(head, logits, batch, type(gold)(*(x.to(logits.device) for x in gold))) / len(batches)
+            self._accelerator.backward(loss)
+            total += loss.item()
+        self._accelerator.clip_grad_norm_(self._model.parameters(), self._config.max_grad_norm)
+        self._optimizer.step()
+        self._schedule.step()
+        self._optimizer.zero_grad()
+        self._state.step += 1
+        return total
+
+    def _batches(self) -> Iterator[TrainBatch]:
+        state = self._state
+        while True:
+            pool = self._source.pool(state.pool, self._config.batch_tokens)
+            while state.batch < len(pool):
+                state.batch += 1
+                yield pool[state.batch - 1]
+            state.pool, state.batch = state.pool + 1, 0
+
+    def _log(self, loss: float) -> None:
+        rate = self._schedule.get_last_lr()[0]
+        line = {"step": self.step, "loss": round(loss, 4), "lr_backbone": rate, "time": round(time.time(), 1)}
+        with (self._folder / "log.jsonl").open("a", encoding="utf-8") as log:
+            log.write(json.dumps(line) + "\n")
+
+    def _save(self) -> None:
+        path = self._folder / "state"
+        self._accelerator.save_state(str(path))
+        temporary = path / ".progress.part"
+        state = {"step": self._state.step, "pool": self._state.pool, "batch": self._state.batch}
+        temporary.write_text(json.dumps(state), encoding="utf-8")
+        os.replace(temporary, path / "progress.json")
+
+
+def _optimizer(model: SpanMatcher, config: LoopConfig) -> Optimizer:
+    backbone = {id(parameter) for parameter in model.backbone.model.parameters()}
+    groups = []
+    for of_backbone, rate in ((True, config.lr_backbone), (False, config.lr_heads)):
+        for is_matrix, decay in ((True, config.weight_decay), (False, 0.0)):
+            parameters = [
+                p
+                for p in model.parameters()
+                if (id(p) in backbone) is of_backbone and (p.dim() > 1) is is_matrix and p.requires_grad
+            ]
+            if parameters:
+                groups.append({"params": parameters, "lr": rate, "weight_decay": decay})
+    return AdamW(groups, betas=(0.9, 0.98), fused=True)
+
+
+def _rate(step: int, config: LoopConfig) -> float:
+    warmup = max(1, round(config.warmup * config.steps))
+    if step < warmup:
+        return (step + 1) / warmup
+    return max(0.0, (config.steps - step) / max(1, config.steps - warmup))
+
+
+def _progress_bar() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("loss {task.fields[loss]:.3f}"),
+        TimeRemainingColumn(),
+        refresh_per_second=0.5,
+    )

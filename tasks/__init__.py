@@ -1,0 +1,1 @@
+"""The tasks of the repository: a file a task, with the data that teaches it and the recipe. Not in the wheel."""

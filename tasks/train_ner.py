@@ -1,0 +1,135 @@
+"""Train a named-entity model: `python -m tasks.train_ner configs/default_model.yaml --data FOLDER --out FOLDER`.
+
+Goes on where an interrupted run with the same --out stopped.
+"""
+
+import argparse
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+import yaml
+from tokenizers import Tokenizer
+from transformers import AutoConfig, AutoModel
+
+from gliner_mt.build import assemble, build_labels
+from gliner_mt.checkpoint.native import save_model
+from gliner_mt.config import ModelConfig, from_mapping
+from gliner_mt.errors import ConfigError
+from gliner_mt.model import SpanMatcher
+from gliner_mt.tokenization import WordTokenizer
+from gliner_mt.train.loop import LoopConfig, Run
+from gliner_mt.train.sampling import RowSampler, SamplingConfig
+from tasks.ner import label_names, training_sources
+
+_TRAINING_ONLY = ("dtype", "torch_dtype", "transformers_version", "_name_or_path", "architectures", "gradient_checkpointing")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """One run: the parts of the model, the share of written passages, how rows are drawn and weights moved.
+
+    Attributes:
+        backbone: a folder or hub id of a Hugging Face encoder, or `package:NAME` for weights in a Python package.
+        marker: token of the backbone's vocabulary that stands before labels.
+        separator: token between labels and text.
+        labels, head, hidden_size, max_width, word_shapes, text_position, dropout: as in `ModelConfig`.
+        authored_share: share of rows from passages written for this project.
+    """
+
+    backbone: str
+    marker: str = "[unused0]"
+    separator: str = "[SEP]"
+    labels: str = "parallel"
+    head: str = "marker"
+    hidden_size: int = 256
+    max_width: int = 12
+    word_shapes: bool = True
+    text_position: int = 32
+    dropout: float = 0.0
+    authored_share: float = 0.35
+    sampling: SamplingConfig = field(default_factory=SamplingConfig)
+    loop: LoopConfig
+
+
+def main() -> None:
+    """Train as the configuration says."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("config", type=Path)
+    parser.add_argument("--data", type=Path, required=True, help="folder with ner/, authored/ and labels.json")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the run: its state and its model")
+    arguments = parser.parse_args()
+    recipe = from_mapping(Recipe, yaml.safe_load(arguments.config.read_text("utf-8")), str(arguments.config))
+    train(recipe, arguments.data, arguments.out)
+
+
+def train(recipe: Recipe, data: Path, out: Path) -> None:
+    """Train `recipe` with the sets of `data`; the run's state and its latest model go to `out`."""
+    torch.manual_seed(recipe.loop.seed)
+    config, model, tokenizer = new_model(recipe)
+    sampler = RowSampler(
+        training_sources(data, recipe.authored_share),
+        build_labels(config, tokenizer),
+        label_names(data),
+        recipe.sampling,
+        max_width=recipe.max_width,
+        seed=recipe.loop.seed,
+    )
+    run = Run(model, sampler, recipe.loop, out)
+    run.resume()
+
+    def after_save(step: int, trained: SpanMatcher) -> None:
+        save_model(out / "model", config, trained, tokenizer)
+
+    run.train(after_save)
+
+
+def new_model(recipe: Recipe) -> tuple[ModelConfig, SpanMatcher, WordTokenizer]:
+    """Return the recipe's model around its pretrained backbone, heads untrained."""
+    folder = _backbone_folder(recipe.backbone)
+    values = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    values = {key: value for key, value in values.items() if key not in _TRAINING_ONLY}
+    values |= {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    config = ModelConfig(
+        backbone=values,
+        hidden_size=recipe.hidden_size,
+        max_tokens=int(values["max_position_embeddings"]),
+        marker_id=_token_id(tokenizer, recipe.marker),
+        separator_id=_token_id(tokenizer, recipe.separator),
+        labels=recipe.labels,
+        head=recipe.head,
+        max_width=recipe.max_width,
+        text_position=recipe.text_position,
+        word_shapes=recipe.word_shapes,
+        dropout=recipe.dropout,
+    )
+    plain = dict(values)
+    encoder = AutoModel.from_pretrained(
+        folder,
+        config=AutoConfig.for_model(plain.pop("model_type"), **plain),
+        # On CPU in bf16 the backward pass of SDPA is several times slower than plain matrix products.
+        attn_implementation="eager",
+        add_pooling_layer=False,
+    )
+    return config, assemble(config, encoder), WordTokenizer(tokenizer, int(values.get("pad_token_id", 0)))
+
+
+def _backbone_folder(name: str) -> Path:
+    if not name.startswith("package:"):
+        return Path(name)
+    from importlib.resources import files
+
+    return Path(str(files(name.removeprefix("package:")) / "model"))
+
+
+def _token_id(tokenizer: Tokenizer, token: str) -> int:
+    token_id = tokenizer.token_to_id(token)
+    if token_id is None:
+        raise ConfigError(f"the backbone's vocabulary has no token {token!r}; name one that it has.")
+    return int(token_id)
+
+
+if __name__ == "__main__":
+    main()
