@@ -99,6 +99,12 @@ def label_names(data: Path) -> dict[str, LabelNames]:
     }
 
 
+def dev_sets(data: Path, limit: int) -> dict[str, list[Example]]:
+    """Return up to `limit` examples of every zero-shot set and of the dev split of `authored`."""
+    authored = list(read_examples(data / "authored" / "authored.dev.jsonl.gz"))
+    return {**zero_shot_sets(data, limit), "authored": authored[:limit]}
+
+
 def zero_shot_sets(data: Path, limit: int) -> dict[str, list[Example]]:
     """Return up to `limit` test examples of each zero-shot set, always the same ones."""
     sets = {}

@@ -5,7 +5,8 @@ Goes on where an interrupted run with the same --out stopped.
 
 import argparse
 import json
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -14,14 +15,19 @@ from tokenizers import Tokenizer
 from transformers import AutoConfig, AutoModel
 
 from gliner_mt.build import assemble, build_labels
-from gliner_mt.checkpoint.native import save_model
+from gliner_mt.checkpoint.native import load_model, save_model
 from gliner_mt.config import ModelConfig, from_mapping
 from gliner_mt.errors import ConfigError
+from gliner_mt.extractor import Extractor
 from gliner_mt.model import SpanMatcher
 from gliner_mt.tokenization import WordTokenizer
+from gliner_mt.train.evaluate import best_threshold, micro_f1_by_threshold
 from gliner_mt.train.loop import LoopConfig, Run
 from gliner_mt.train.sampling import RowSampler, SamplingConfig
-from tasks.ner import label_names, training_sources
+from gliner_mt.types import Example
+from tasks.ner import dev_sets, label_names, training_sources, zero_shot_sets
+
+FINAL_LIMIT = 500
 
 _TRAINING_ONLY = ("dtype", "torch_dtype", "transformers_version", "_name_or_path", "architectures", "gradient_checkpointing")
 
@@ -36,6 +42,7 @@ class Recipe:
         separator: token between labels and text.
         labels, head, hidden_size, max_width, word_shapes, text_position, dropout: as in `ModelConfig`.
         authored_share: share of rows from passages written for this project.
+        dev_limit: sentences of each development set that every checkpoint is scored on.
     """
 
     backbone: str
@@ -49,6 +56,7 @@ class Recipe:
     text_position: int = 32
     dropout: float = 0.0
     authored_share: float = 0.35
+    dev_limit: int = 60
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
     loop: LoopConfig
 
@@ -79,10 +87,32 @@ def train(recipe: Recipe, data: Path, out: Path) -> None:
     run = Run(model, sampler, recipe.loop, out)
     run.resume()
 
+    dev = dev_sets(data, recipe.dev_limit)
+
     def after_save(step: int, trained: SpanMatcher) -> None:
         save_model(out / "model", config, trained, tokenizer)
+        table = micro_f1_by_threshold(Extractor(config, trained, tokenizer), dev)
+        with (out / "dev.jsonl").open("a", encoding="utf-8") as log:
+            log.write(json.dumps({"step": step, **summary(table)}) + "\n")
 
     run.train(after_save)
+    finish(out, zero_shot_sets(data, FINAL_LIMIT))
+
+
+def finish(out: Path, sets: Mapping[str, Sequence[Example]]) -> None:
+    """Choose the default threshold of `out/model` on `sets`, and save it in half precision with its scores."""
+    config, model, tokenizer = load_model(out / "model")
+    table = micro_f1_by_threshold(Extractor(config, model, tokenizer), sets)
+    config = replace(config, threshold=best_threshold(table))
+    save_model(out / "model", config, model, tokenizer, torch.float16)
+    (out / "scores.json").write_text(json.dumps(summary(table), indent=2) + "\n", encoding="utf-8")
+
+
+def summary(table: Mapping[float, Mapping[str, float]]) -> dict[str, float]:
+    """Return the best single threshold, the F1 of each set there and their mean, in percent."""
+    threshold = best_threshold(table)
+    scores = {name: round(100 * f1, 1) for name, f1 in table[threshold].items()}
+    return {"threshold": threshold, "mean": round(sum(scores.values()) / len(scores), 1), **scores}
 
 
 def new_model(recipe: Recipe) -> tuple[ModelConfig, SpanMatcher, WordTokenizer]:
