@@ -28,7 +28,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    """Import `Extractor` on first use: torch and transformers take seconds, and `import gliner_mt` should not."""
+    """Import `Extractor` on first use: `import gliner_mt` should not take the seconds that torch does."""
     if name == "Extractor":
         from gliner_mt.extractor import Extractor
 

@@ -1,6 +1,6 @@
 """The token-level head of GLiNER: is a word the start, the end, or inside of a span of this label?"""
 
-from typing import final
+from typing import cast, final
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -34,7 +34,7 @@ class BoundaryHead(SpanHead):
         The first layer on cat(t, l, t' * l') splits into a term of the word, one of the label and a bilinear
         one; the last folds a label into the weight, so labels are scored one by one in bounded memory.
         """
-        first, dropout, last = self.joint[0], self.joint[1], self.joint[3]
+        first, dropout, last = cast(nn.Linear, self.joint[0]), self.joint[1], self.joint[3]
         of_token, of_label, of_both = first.weight.chunk(3, dim=1)
         token, token_product = self.token(words).chunk(2, dim=-1)
         label, label_product = self.label(labels).chunk(2, dim=-1)
@@ -93,6 +93,8 @@ def _in_order(parts: list[Found], logits: Tensor) -> Found:
     if not parts:
         none = torch.empty(0, dtype=torch.long, device=logits.device)
         return Found(none, none, none, none, logits.new_empty(0))
-    row, start, end, label, score = (torch.cat(column) for column in zip(*parts, strict=True))
-    order = sorted(range(len(row)), key=list(zip(*(x.tolist() for x in (row, start, end, label)), strict=True)).__getitem__)
-    return Found(row[order], start[order], end[order], label[order], score[order])
+    found = Found(*(torch.cat(column) for column in zip(*parts, strict=True)))
+    order = torch.arange(len(found.row), device=logits.device)
+    for column in (found.label, found.word_end, found.word_start, found.row):
+        order = order[column[order].argsort(stable=True)]
+    return Found(*(column[order] for column in found))

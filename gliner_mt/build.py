@@ -1,13 +1,14 @@
 """From a description to parts: the only place where a `ModelConfig` meets modules."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from torch import nn
 from transformers import AutoConfig, AutoModel, PretrainedConfig, PreTrainedModel
 
 from gliner_mt.backbones import Backbone, family_of
 from gliner_mt.backbones.backbone import shape_embedding
+from gliner_mt.backbones.families import position_limit
 from gliner_mt.boundary import BoundaryHead
 from gliner_mt.config import ModelConfig
 from gliner_mt.errors import ConfigError
@@ -15,7 +16,6 @@ from gliner_mt.heads import LinearMarkerHead, MarkerHead, SpanHead, projection
 from gliner_mt.labels import LabelEncoding, ParallelLabels, PromptLabels
 from gliner_mt.model import Pooling, SpanMatcher, WordLSTM
 from gliner_mt.tokenization import WordTokenizer
-
 
 _FIRST_LABEL_STD = 0.002
 
@@ -34,23 +34,30 @@ def build_model(config: ModelConfig, attention: str | None = None) -> SpanMatche
             "use labels 'prompt', or a backbone such as bert."
         )
     try:
-        encoder = AutoModel.from_config(encoder_config, attn_implementation=attention)
+        encoder: PreTrainedModel = AutoModel.from_config(  # type: ignore[no-untyped-call]
+            encoder_config, attn_implementation=attention
+        )
     except (ValueError, TypeError, KeyError) as error:  # sizes and names that do not go together
         raise ConfigError(f"the {family.name} backbone cannot be built: {error} Check its config.") from error
     return assemble(config, encoder)
 
 
 def assemble(config: ModelConfig, encoder: PreTrainedModel) -> SpanMatcher:
-    """Return the model that `config` describes around a given encoder, its other parts random."""
+    """Return the model that `config` describes around a given encoder, its other parts random.
+
+    Raises:
+        ConfigError: windows are longer than the encoder reaches.
+    """
+    limit = position_limit(family_of(encoder.config.model_type), encoder.config)
+    if limit is not None and config.max_tokens > limit:
+        raise ConfigError(f"max_tokens is {config.max_tokens}; the backbone reads {limit} sub-words at most.")
     if "pooler" in dict(encoder.named_children()):
         encoder.register_module("pooler", None)  # serves sentence classifiers only
     hidden, size = int(encoder.config.hidden_size), config.hidden_size
     shapes = shape_embedding(hidden) if config.word_shapes else None
     lstm = None
     if config.lstm_layers:
-        lstm = WordLSTM(
-            nn.LSTM(size, size // 2, config.lstm_layers, batch_first=True, bidirectional=True)
-        )
+        lstm = WordLSTM(nn.LSTM(size, size // 2, config.lstm_layers, batch_first=True, bidirectional=True))
     model = SpanMatcher(
         Backbone(encoder, shapes),
         _head(config),
@@ -61,7 +68,7 @@ def assemble(config: ModelConfig, encoder: PreTrainedModel) -> SpanMatcher:
     )
     if isinstance(model.label_projection, nn.Sequential):
         # Scores are products of two untrained vectors: unscaled, the first steps would only undo their size.
-        nn.init.normal_(model.label_projection[-1].weight, std=_FIRST_LABEL_STD)
+        nn.init.normal_(cast(nn.Linear, model.label_projection[-1]).weight, std=_FIRST_LABEL_STD)
     return model
 
 

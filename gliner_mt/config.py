@@ -1,4 +1,4 @@
-"""What a model is made of: one frozen description, read from JSON or YAML and turned into parts by `build`."""
+"""What a model is made of: one frozen description, read from JSON or YAML, made into parts by `build`."""
 
 import difflib
 from collections.abc import Mapping
@@ -65,8 +65,13 @@ class ModelConfig:
             raise ConfigError(f"lstm_layers is {self.lstm_layers}; expected 0 (none) or more.")
         if self.lstm_layers and self.hidden_size % 2:
             raise ConfigError(f"hidden_size is {self.hidden_size}; a two-way LSTM needs an even one.")
-        if not 0.0 <= self.threshold <= 1.0:
-            raise ConfigError(f"threshold is {self.threshold}; expected a number from 0 to 1.")
+        if self.labels == "parallel" and not 2 <= self.text_position <= self.max_tokens // 2:
+            raise ConfigError(
+                f"text_position is {self.text_position}; expected 2 to {self.max_tokens // 2}, half of max_tokens."
+            )
+        for name in ("threshold", "dropout"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise ConfigError(f"{name} is {getattr(self, name)}; expected a number from 0 to 1.")
         if "model_type" not in self.backbone:
             raise ConfigError("backbone has no model_type; expected a Hugging Face config with one.")
 
@@ -79,7 +84,7 @@ def from_mapping(cls: type[ConfigT], values: Mapping[str, Any], where: str) -> C
     """Make the frozen dataclass `cls` from plain values, nested dataclasses included.
 
     Raises:
-        ConfigError: an unknown key (the nearest known one is named), a missing one, or a value of another type.
+        ConfigError: an unknown key (the nearest known one is named), a missing one, a value of another type.
     """
     if not isinstance(values, Mapping):
         raise ConfigError(f"{where} is {values!r}; expected a mapping of {cls.__name__} settings.")

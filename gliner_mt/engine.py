@@ -1,13 +1,13 @@
 """From a stream of texts to scored spans: windows, batches across texts, answers in order, bounded memory.
 
 Windows of all texts in hand are sorted by length and batched together; a text is answered as soon as its own
-windows and those of the texts before it are scored. What is kept grows with the spans found, not with the text.
+windows and those of the texts before it are scored. Beside the texts in hand, only spans found are kept.
 """
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 from typing import NamedTuple, final
 
 import torch
@@ -85,13 +85,11 @@ class Engine:
         """Yield the spans of each text, in order, overlaps resolved."""
         groups = self._label_groups(queries)
         waiting: deque[_Document] = deque()
-        jobs = self._jobs(texts, groups, waiting)
-        while chunk := list(_take(jobs, self.limits.batch_tokens * _READ_AHEAD)):
-            self._score(chunk)
+        steps = self._jobs(texts, groups, waiting)
+        while taken := list(_take(steps, self.limits.batch_tokens * _READ_AHEAD)):
+            self._score(list(chain.from_iterable(taken)))
             while waiting and waiting[0].read and not waiting[0].unscored:
                 yield _answer(waiting.popleft(), queries)
-        while waiting:
-            yield _answer(waiting.popleft(), queries)
 
     def _label_groups(self, queries: Queries) -> list[LabelGroup]:
         """Split labels that would fill more than half of a window; as few groups as that allows.
@@ -132,20 +130,25 @@ class Engine:
 
     def _jobs(
         self, texts: Iterable[str], groups: Sequence[LabelGroup], waiting: deque[_Document]
-    ) -> Iterator[_Job]:
-        """Yield a job for every window of every text and every group; documents enter `waiting` as they open."""
+    ) -> Iterator[list[_Job]]:
+        """Yield the jobs of each window, one for every group, and at the end of each text an empty list.
+
+        Documents enter `waiting` as they open.
+        """
         budget = self._text_budget(groups)
         for text in texts:
             document = _Document(text)
             waiting.append(document)
             for window, words in windows_of(text, self.labels.tokenizer, budget, self.overlap):
                 document.windows.append(window)
-                size = sum(len(word.ids) for word in words)
-                for group in groups:
-                    document.unscored += 1
-                    length = len(group.prompt.ids) + size + len(self.labels.tokenizer.suffix)
-                    yield _Job(document, len(document.windows) - 1, words, group, length)
+                document.unscored += len(groups)
+                yield [self._job(document, words, group) for group in groups]
             document.read = True
+            yield []
+
+    def _job(self, document: _Document, words: Sequence[EncodedWord], group: LabelGroup) -> _Job:
+        length = len(Row(group.prompt, words)) + len(self.labels.tokenizer.suffix)
+        return _Job(document, len(document.windows) - 1, words, group, length)
 
     def _text_budget(self, groups: Sequence[LabelGroup]) -> int:
         """Sub-words of text in a window beside the longest prompt."""
@@ -189,11 +192,12 @@ def windows_of(
         yield window, list(islice(held, window.word_end - window.word_start))
 
 
-def _take(jobs: Iterator[_Job], tokens: int) -> Iterator[_Job]:
-    """Yield jobs until they hold `tokens` sub-words."""
-    for job in jobs:
-        yield job
-        tokens -= job.length
+def _take(steps: Iterator[list[_Job]], tokens: int) -> Iterator[list[_Job]]:
+    """Yield steps until their jobs hold `tokens` sub-words."""
+    for jobs in steps:
+        yield jobs
+        # Texts without words count too, so that a stream of them is answered as it comes.
+        tokens -= 1 + sum(job.length for job in jobs)
         if tokens <= 0:
             return
 

@@ -6,6 +6,7 @@ from typing import TypeVar, final
 
 import torch
 
+from gliner_mt.backbones.families import family_of, position_limit
 from gliner_mt.build import build_labels
 from gliner_mt.checkpoint.hub import resolve
 from gliner_mt.checkpoint.native import load_model, save_model
@@ -49,7 +50,7 @@ class Extractor:
         self._name = name
         device = next(model.parameters()).device.type
         limits = Limits(
-            window_tokens=_window_tokens(config, max_tokens),
+            window_tokens=_window_tokens(config, model, max_tokens),
             batch_tokens=_BATCH_TOKENS.get(device, _BATCH_TOKENS_ELSEWHERE),
         )
         self._engine = Engine(model.eval(), build_labels(config, tokenizer), limits, config.threshold)
@@ -154,11 +155,16 @@ def _strings(texts: Iterable[str]) -> Iterator[str]:
         yield text
 
 
-def _window_tokens(config: ModelConfig, max_tokens: int | None) -> int:
+def _window_tokens(config: ModelConfig, model: SpanMatcher, max_tokens: int | None) -> int:
     if max_tokens is None:
         return config.max_tokens
-    if max_tokens < _SMALLEST_WINDOW:
-        raise InputError(f"max_tokens is {max_tokens}; expected at least {_SMALLEST_WINDOW}.")
+    least = 2 * config.text_position if config.labels == "parallel" else 0
+    least = max(_SMALLEST_WINDOW, least)
+    encoder = model.backbone.model.config
+    most = position_limit(family_of(encoder.model_type), encoder)
+    if type(max_tokens) is not int or max_tokens < least or (most is not None and max_tokens > most):
+        up_to = "" if most is None else f" and at most {most}"
+        raise InputError(f"max_tokens is {max_tokens!r}; expected a whole number, at least {least}{up_to}.")
     return max_tokens
 
 
@@ -167,7 +173,7 @@ def _device(device: str | torch.device | None) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         return torch.empty(0, device=device).device
-    except (RuntimeError, AssertionError) as error:
+    except (RuntimeError, AssertionError, TypeError) as error:
         reason = str(error).splitlines()[0]
         raise ConfigError(
             f'device {str(device)!r} cannot be used: {reason} Expected "cpu", or a device this torch has.'

@@ -7,7 +7,7 @@ per *word*, and W2 folds into the labels: score = relu(a_i + b_j) . (W2^T l) + b
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import NamedTuple, final
+from typing import NamedTuple, cast, final
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -43,10 +43,8 @@ class SpanHead(nn.Module, ABC):
         """Return logits; their shape is the head's own, with rows first."""
 
     @abstractmethod
-    def find(
-        self, logits: Tensor, n_words: Int[Tensor, " b"], thresholds: Float[Tensor, "b c"]
-    ) -> Found:
-        """Return the spans whose probability is above their label's threshold, in (row, start, end, label) order.
+    def find(self, logits: Tensor, n_words: Int[Tensor, " b"], thresholds: Float[Tensor, "b c"]) -> Found:
+        """Return the spans with a probability above their label's threshold, by row, start, end and label.
 
         A threshold of 1 or more lets nothing pass: so padded labels are kept out.
         """
@@ -104,7 +102,9 @@ class _WidthHead(SpanHead):
 class MarkerHead(_WidthHead):
     """GLiNER's `markerV0`: two-layer projections of the boundary words, joined by a two-layer projection."""
 
-    def __init__(self, start: nn.Sequential, end: nn.Sequential, joint: nn.Sequential, max_width: int) -> None:
+    def __init__(
+        self, start: nn.Sequential, end: nn.Sequential, joint: nn.Sequential, max_width: int
+    ) -> None:
         super().__init__()
         self.start = start
         self.end = end
@@ -115,7 +115,7 @@ class MarkerHead(_WidthHead):
         self, words: Float[Tensor, "b w d"], labels: Float[Tensor, "b c d"]
     ) -> Float[Tensor, "b w k c"]:
         """Return logits of all spans of up to `max_width` words."""
-        first, dropout, last = self.joint[0], self.joint[2], self.joint[3]
+        first, dropout, last = cast(nn.Linear, self.joint[0]), self.joint[2], cast(nn.Linear, self.joint[3])
         split = words.shape[-1]
         a = self.start(words).relu() @ first.weight[:, :split].T + first.bias
         b = self.end(words).relu() @ first.weight[:, split:].T

@@ -20,7 +20,7 @@ class Prompt:
     `ids`: sub-words, the tokenizer's own prefix included. `positions`: their position ids, and
     `text_position` that of the first sub-word of the text; None leaves counting to the backbone.
     `groups`: 0 for sub-words that see everything, n for those of the n-th label, which see themselves and
-    group 0. `label_first`, `label_last`: the sub-words (both inclusive) whose vectors are averaged for each label.
+    group 0. `label_first`, `label_last`: the sub-words, both inclusive, whose mean vector stands for each label.
     """
 
     ids: tuple[int, ...]
@@ -46,9 +46,9 @@ class LabelEncoding(ABC):
 
 @final
 class PromptLabels(LabelEncoding):
-    """`prefix <<ENT>> label <<ENT>> label … <<SEP>> text`, as published (GLiNER, arXiv 2311.08526, section 2).
+    """`prefix <<ENT>> label <<ENT>> label … <<SEP>> text` (GLiNER, arXiv 2311.08526, section 2).
 
-    The vector of `<<ENT>>` stands for its label, or with `marker_is_label=False` the first sub-word behind it.
+    The vector of `<<ENT>>` stands for its label; with `marker_is_label=False`, the first sub-word behind it.
     """
 
     def __init__(
@@ -82,7 +82,9 @@ class ParallelLabels(LabelEncoding):
     the same for every order of labels. The mean over marker and label sub-words stands for the label.
     """
 
-    def __init__(self, tokenizer: WordTokenizer, marker_id: int, separator_id: int, text_position: int) -> None:
+    def __init__(
+        self, tokenizer: WordTokenizer, marker_id: int, separator_id: int, text_position: int
+    ) -> None:
         self._tokenizer = tokenizer
         self._marker_id = marker_id
         self._separator_id = separator_id

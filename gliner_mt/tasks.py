@@ -119,12 +119,14 @@ def parse_labels(labels: LabelSpec) -> tuple[Label, ...]:
         )
     if not parsed:
         raise InputError('labels is empty; expected at least one, for example ["person", "city"].')
-    unique = {label.name: label for label in reversed(parsed)}
+    unique: dict[str, Label] = {}
+    for label in parsed:
+        unique.setdefault(label.name, label)
     if len(unique) < len(parsed):
         names = [label.name for label in parsed]
         twice = sorted({name for name in names if names.count(name) > 1})
         warnings.warn(f"labels given more than once were merged: {', '.join(twice)}", stacklevel=3)
-    return tuple(reversed(unique.values()))
+    return tuple(unique.values())
 
 
 def check_threshold(value: object, what: str) -> float:

@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 # The word rule that published GLiNER checkpoints were trained with.
 _WORD = re.compile(r"\w+(?:[-_]\w+)*|\S")
-_SENTENCE_END = re.compile(r"""[.!?…][)\]"'»”’]*$""")
-_FULL_WIDTH_END = frozenset("。！？")
-_PARAGRAPH = re.compile(r"\n[^\S\n]*\n|\r\n[^\S\n]*\r\n|\u2029")
+_SENTENCE_END = re.compile(r"""[.!?…][)\]"'»”\u2019]*$""")
+_FULL_WIDTH_END = frozenset("。\uff01\uff1f")
+_PARAGRAPH = re.compile(r"\n[^\S\n]*\n|\u2029")
 
 # Longer runs are cut into pieces that are words of their own, so that no word outgrows a window.
 MAX_WORD_CHARS = 128
@@ -48,7 +48,7 @@ def _ends_sentence(text: str, start: int, end: int, next_start: int) -> bool:
         return True
     if next_start == end and next_start < len(text):
         return False
-    if last.isalnum():
-        return next_start - end > 1 and _PARAGRAPH.search(text, end, next_start) is not None
+    if _PARAGRAPH.search(text, end, next_start) is not None:
+        return True
     # Closing quotes and brackets are words of their own, so look back at what they close.
-    return _SENTENCE_END.search(text[max(0, start - 3) : end]) is not None
+    return not last.isalnum() and _SENTENCE_END.search(text[max(0, start - 3) : end]) is not None

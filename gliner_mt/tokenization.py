@@ -67,7 +67,8 @@ class WordTokenizer:
         encoding = self.tokenizer.encode(readable, is_pretokenized=True, add_special_tokens=False)
         ids: list[list[int]] = [[] for _ in unknown]
         for token, word_index in zip(encoding.ids, encoding.word_ids, strict=True):
-            ids[word_index].append(token)
+            if word_index is not None:
+                ids[word_index].append(token)
         self._cache.update(zip(unknown, map(tuple, ids), strict=True))
 
 

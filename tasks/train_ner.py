@@ -29,7 +29,14 @@ from tasks.ner import dev_sets, label_names, training_sources, zero_shot_sets
 
 FINAL_LIMIT = 500
 
-_TRAINING_ONLY = ("dtype", "torch_dtype", "transformers_version", "_name_or_path", "architectures", "gradient_checkpointing")
+_TRAINING_ONLY = (
+    "dtype",
+    "torch_dtype",
+    "transformers_version",
+    "_name_or_path",
+    "architectures",
+    "gradient_checkpointing",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +72,9 @@ def main() -> None:
     """Train as the configuration says."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("config", type=Path)
-    parser.add_argument("--data", type=Path, required=True, help="folder with ner/, authored/ and labels.json")
+    parser.add_argument(
+        "--data", type=Path, required=True, help="folder with ner/, authored/ and labels.json"
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder of the run: its state and its model")
     arguments = parser.parse_args()
     recipe = from_mapping(Recipe, yaml.safe_load(arguments.config.read_text("utf-8")), str(arguments.config))

@@ -227,6 +227,12 @@ class Reference:
             path.write_text(json.dumps(config), encoding="utf-8")
         return folder
 
+    def reload(self, folder: Path) -> None:
+        """Let the package read `folder` instead of keeping the model it made."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            self.gliner = GLiNER.from_pretrained(str(folder), local_files_only=True)
+
     def _run(self, texts: Sequence[str], labels: Sequence[str]) -> tuple[Any, Any, Any]:
         prepared = self.gliner.prepare_batch(list(texts), list(labels))
         batch = self.gliner.collate_batch(prepared["input_x"], prepared["entity_types"])
@@ -257,7 +263,7 @@ class Reference:
         scale, last = 2.5 / logits.std(), model.prompt_rep_layer[3]
         last.weight *= scale
         last.bias *= scale
-        label = model.prompt_rep_layer(output.prompts_embedding).mean((0, 1))
+        label = scale * output.prompts_embedding.mean((0, 1))
         *_, last = model.span_rep_layer.span_rep_layer.out_project.modules()
         last.bias += (-3.0 - scale * logits.mean()) * label / label.square().sum()
 

@@ -60,7 +60,7 @@ class Positions:
 
 
 def speed_up(model: PreTrainedModel) -> None:
-    """Make a `DebertaV2Model` faster at inference; other models, and the names of weights, stay as they are."""
+    """Make a `DebertaV2Model` faster at inference; other models and the names of weights stay as they are."""
     if model.config.model_type == "deberta-v2" and not isinstance(model.encoder, FastEncoder):
         model.register_module("encoder", FastEncoder(cast("DebertaV2Encoder", model.encoder)))
 
@@ -79,6 +79,7 @@ class FastEncoder(nn.Module):
             self.add_module(name, child)
         # One dictionary of children: what replaces a module here, such as an adapter, replaces it there.
         original._modules = self._modules
+        self.training = original.training
         self._original = (original,)  # in a tuple, so that no weight is registered twice
         self._cache: tuple[object, list[Positions]] = (None, [])
 
@@ -186,7 +187,7 @@ def _scale(attention: "DisentangledSelfAttention") -> float:
 
 
 def _reachable(encoder: "DebertaV2Encoder", t: int) -> Int[Tensor, " 2*t-1"]:
-    """Return the positions of the distances from -(t - 1) to t - 1: one by one near 0, in log buckets afar."""
+    """Return the positions of the distances from -(t - 1) to t - 1: one each near 0, in log buckets afar."""
     buckets, furthest = encoder.position_buckets, encoder.max_relative_positions
     distance = torch.arange(1 - t, t)
     size = furthest
@@ -214,9 +215,10 @@ def _run_layer(
         context = scaled_dot_product_attention(query, key, value, bias, scale=_scale(attention))
         contexts.append(context.transpose(1, 2).reshape(end - start, -1))
         start = end
+    chunks = zip(torch.split(torch.cat(contexts), _CHUNK), torch.split(hidden, _CHUNK), strict=True)
     outputs = []
-    for context, part in zip(torch.split(torch.cat(contexts), _CHUNK), torch.split(hidden, _CHUNK), strict=True):
-        attended = layer.attention.output(context, part)
+    for context, chunk in chunks:
+        attended = layer.attention.output(context, chunk)
         outputs.append(layer.output(layer.intermediate(attended), attended))
     return torch.cat(outputs)
 

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +25,18 @@ CONFIG_FILE, WEIGHTS_FILE, TOKENIZER_FILE = "config.json", "model.safetensors", 
 
 
 def save_model(
-    folder: Path, config: ModelConfig, model: nn.Module, tokenizer: WordTokenizer, dtype: torch.dtype | None = None
+    folder: Path,
+    config: ModelConfig,
+    model: nn.Module,
+    tokenizer: WordTokenizer,
+    dtype: torch.dtype | None = None,
 ) -> None:
     """Write a model folder; weights in `dtype` (None: as they are). Each file appears whole or not at all."""
     folder.mkdir(parents=True, exist_ok=True)
     values = {"format": FORMAT, "version": VERSION, "pad_id": tokenizer.pad_id, "model": config.to_dict()}
-    weights = {name: tensor.to(dtype or tensor.dtype).contiguous() for name, tensor in model.state_dict().items()}
+    weights = {
+        name: tensor.to(dtype or tensor.dtype).contiguous() for name, tensor in model.state_dict().items()
+    }
     for name, write in (
         (TOKENIZER_FILE, lambda path: tokenizer.tokenizer.save(str(path))),
         (WEIGHTS_FILE, lambda path: save_file(weights, path, metadata={"format": "pt"})),
@@ -47,17 +54,36 @@ def load_model(folder: Path, attention: str | None = None) -> tuple[ModelConfig,
         CheckpointError: a file is missing or broken, or the weights do not fit the config.
         ConfigError: the config cannot be built.
     """
-    values = read_json(folder / CONFIG_FILE)
-    if values.get("version", 0) > VERSION:
-        raise CheckpointError(
-            f"{folder} has format version {values['version']}, newer than this package knows ({VERSION}); "
-            "upgrade gliner_mt."
-        )
-    config = from_mapping(ModelConfig, values["model"], f"{folder / CONFIG_FILE}: model")
-    tokenizer = WordTokenizer(read_tokenizer(folder / TOKENIZER_FILE), values["pad_id"])
+    header = _read_header(folder / CONFIG_FILE)
+    config = from_mapping(ModelConfig, header.model, f"{folder / CONFIG_FILE}: model")
+    tokenizer = WordTokenizer(read_tokenizer(folder / TOKENIZER_FILE), header.pad_id)
     model = build_model(config, attention)
     load_weights(model, read_weights(folder / WEIGHTS_FILE), folder)
     return config, model.eval(), tokenizer
+
+
+@dataclass(frozen=True, slots=True)
+class _Header:
+    format: str
+    version: int
+    pad_id: int
+    model: Mapping[str, Any]
+
+
+def _read_header(path: Path) -> _Header:
+    values = read_json(path)
+    if values.get("format") != FORMAT:
+        raise CheckpointError(
+            f"{path} is not the config of a {FORMAT} model: its format is {values.get('format')!r}. "
+            "Expected a folder that Extractor.save wrote, or a published GLiNER's with its gliner_config.json."
+        )
+    version = values.get("version")
+    if isinstance(version, int) and version > VERSION:
+        raise CheckpointError(
+            f"{path.parent} has format version {version}, newer than this package knows ({VERSION}); "
+            "upgrade gliner_mt."
+        )
+    return from_mapping(_Header, values, str(path))
 
 
 def load_weights(model: nn.Module, weights: dict[str, torch.Tensor], source: object) -> None:
@@ -91,9 +117,13 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise CheckpointError(f"{path.parent} has no {path.name}; expected a model folder with one.") from error
+        raise CheckpointError(
+            f"{path.parent} has no {path.name}; expected a model folder with one."
+        ) from error
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise CheckpointError(f"{path} cannot be read as JSON: {error}. Fetch or save the model again.") from error
+        raise CheckpointError(
+            f"{path} cannot be read as JSON: {error}. Fetch or save the model again."
+        ) from error
     if not isinstance(values, dict):
         raise CheckpointError(f"{path} holds a {type(values).__name__}; expected a JSON object.")
     return values
@@ -114,7 +144,9 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
 def read_tokenizer(path: Path) -> Tokenizer:
     """Return the tokenizer of a tokenizer.json."""
     if not path.is_file():
-        raise CheckpointError(f"{path.parent} has no {path.name}; expected a model folder with its tokenizer.")
+        raise CheckpointError(
+            f"{path.parent} has no {path.name}; expected a model folder with its tokenizer."
+        )
     try:
         return Tokenizer.from_file(str(path))
     except Exception as error:  # the Rust library raises plain Exception

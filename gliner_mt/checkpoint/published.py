@@ -132,7 +132,9 @@ def _read_weights(folder: Path) -> dict[str, Tensor]:
         return weights | {key: weights[stored] for key, stored in shared.items() if stored in weights}
     path = folder / PICKLED
     if not path.is_file():
-        raise CheckpointError(f"{folder} has neither {SAFETENSORS} nor {PICKLED}; expected a folder with one.")
+        raise CheckpointError(
+            f"{folder} has neither {SAFETENSORS} nor {PICKLED}; expected a folder with one."
+        )
     try:
         weights = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # trouble with zip, pickle and files has no common type

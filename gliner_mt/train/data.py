@@ -2,12 +2,15 @@
 
 import gzip
 import json
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from gliner_mt.errors import InputError
 from gliner_mt.types import Entity, Example
+
+_EXPECTED = "expected an object with text, entities [{start, end, label}] and labels [name]"
 
 
 def read_examples(path: Path) -> Iterator[Example]:
@@ -21,10 +24,16 @@ def read_examples(path: Path) -> Iterator[Example]:
     """
     if not path.is_file():
         raise InputError(f"there is no file {path}; expected .jsonl or .jsonl.gz with one example a line.")
-    with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, start=1):
-            if line.strip():
-                yield parse_example(line, f"{path}, line {number}")
+    number = 0
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as lines:
+            for number, line in enumerate(lines, start=1):
+                if line.strip():
+                    yield parse_example(line.decode("utf-8"), f"{path}, line {number}")
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+        raise InputError(
+            f"{path}, after line {number}: {error}; expected UTF-8 text, whole if gzipped. Fetch or write it again."
+        ) from error
 
 
 def parse_example(line: str, where: str) -> Example:
@@ -35,17 +44,18 @@ def parse_example(line: str, where: str) -> Example:
     """
     try:
         record: dict[str, Any] = json.loads(line)
-        text = str(record["text"])
-        entities = tuple(Entity(int(e["start"]), int(e["end"]), str(e["label"])) for e in record["entities"])
-        labels = record.get("labels") or sorted({entity.label for entity in entities})
-    except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
-        raise InputError(
-            f"{where}: {error!r}; expected an object with text, entities [{{start, end, label}}] and labels."
-        ) from error
+        text, labels = record["text"], record.get("labels") or []
+        entities = tuple(Entity(e["start"], e["end"], e["label"]) for e in record["entities"])
+        strings = (text, *labels, *(entity.label for entity in entities))
+    except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{where}: {error!r}; {_EXPECTED}.") from error
+    if not isinstance(labels, list) or not all(isinstance(value, str) for value in strings):
+        raise InputError(f"{where}: the text or a label is no string, or labels no list; {_EXPECTED}.")
     for entity in entities:
-        if not 0 <= entity.start < entity.end <= len(text):
+        whole = type(entity.start) is int and type(entity.end) is int
+        if not whole or not 0 <= entity.start < entity.end <= len(text):
             raise InputError(
                 f"{where}: {entity} lies outside the text of {len(text)} characters; "
-                "expected 0 <= start < end <= length, in characters."
+                "expected whole numbers, 0 <= start < end <= length, in characters."
             )
-    return Example(text, entities, tuple(labels))
+    return Example(text, entities, tuple(labels or sorted({entity.label for entity in entities})))

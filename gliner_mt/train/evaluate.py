@@ -11,7 +11,9 @@ from gliner_mt.types import Example, Span
 THRESHOLDS = tuple(round(0.05 * n, 2) for n in range(2, 19))
 
 
-def predict(extractor: Extractor, examples: Sequence[Example], *, threshold: float = THRESHOLDS[0]) -> list[list[Span]]:
+def predict(
+    extractor: Extractor, examples: Sequence[Example], *, threshold: float = THRESHOLDS[0]
+) -> list[list[Span]]:
     """Return the flat spans found in each example, for the labels annotated in it.
 
     Greedy decoding goes by score, so the spans at a higher threshold are those of them that score more.
@@ -21,7 +23,9 @@ def predict(extractor: Extractor, examples: Sequence[Example], *, threshold: flo
         by_labels[example.labels].append(index)
     predicted: list[list[Span]] = [[] for _ in examples]
     for labels, indices in by_labels.items():
-        answers = extractor.extract_many((examples[i].text for i in indices), NER(labels, threshold=threshold))
+        answers = extractor.extract_many(
+            (examples[i].text for i in indices), NER(labels, threshold=threshold)
+        )
         for index, spans in zip(indices, answers, strict=True):
             predicted[index] = spans
     return predicted

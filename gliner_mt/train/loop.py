@@ -2,14 +2,14 @@
 
 import json
 import math
-import os
+import shutil
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Protocol, final
 
-import torch
 from accelerate import Accelerator
 from accelerate.utils import set_seed
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -17,12 +17,13 @@ from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from gliner_mt.errors import ConfigError
+from gliner_mt.heads import Gold
 from gliner_mt.model import SpanMatcher
 from gliner_mt.train.loss import span_loss
 from gliner_mt.train.sampling import TrainBatch
 
-
 _LOG_EVERY = 50
+_STATE, _NEW_STATE, _OLD_STATE, _PROGRESS = "state", "state.new", "state.old", "progress.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +59,9 @@ class LoopConfig:
     def __post_init__(self) -> None:
         if self.precision not in ("no", "bf16", "fp16"):
             raise ConfigError(f"precision is {self.precision!r}; expected 'no', 'bf16' or 'fp16'.")
+        for name in ("steps", "batch_tokens", "accumulate", "save_every"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} is {getattr(self, name)}; expected at least 1.")
 
 
 class BatchSource(Protocol):
@@ -79,7 +83,7 @@ class _Progress:
 
 @final
 class Run:
-    """A training run whose state lives in `folder`; an interrupted one goes on where its last checkpoint stood."""
+    """A training run; its state lives in `folder`, where an interrupted one takes up its last checkpoint."""
 
     def __init__(self, model: SpanMatcher, source: BatchSource, config: LoopConfig, folder: Path) -> None:
         set_seed(config.seed)
@@ -100,15 +104,15 @@ class Run:
 
     def resume(self) -> bool:
         """Take up the last checkpoint of the folder, if there is one."""
-        path = self._folder / "state"
-        if not (path / "progress.json").is_file():
-            return False
-        self._accelerator.load_state(str(path))
-        self._state = _Progress(**json.loads((path / "progress.json").read_text(encoding="utf-8")))
-        return True
+        for path in (self._folder / _STATE, self._folder / _OLD_STATE):
+            if (path / _PROGRESS).is_file():
+                self._accelerator.load_state(str(path))
+                self._state = _Progress(**json.loads((path / _PROGRESS).read_text(encoding="utf-8")))
+                return True
+        return False
 
     def train(self, after_save: Callable[[int, SpanMatcher], None]) -> list[float]:
-        """Train to the last step and return the mean loss of each; `after_save` is called with every checkpoint."""
+        """Train to the last step and return the loss of each; `after_save` is called at every checkpoint."""
         config, losses = self._config, []
         batches = self._batches()
         self._model.train()
@@ -116,22 +120,23 @@ class Run:
             task = bar.add_task("training", total=config.steps, completed=self.step, loss=math.nan)
             while self.step < config.steps:
                 losses.append(self._optimize([next(batches) for _ in range(config.accumulate)]))
-                bar.update(task, completed=self.step, loss=sum(losses[-50:]) / len(losses[-50:]))
+                recent = fmean(losses[-_LOG_EVERY:])
+                bar.update(task, completed=self.step, loss=recent)
                 if self.step % _LOG_EVERY == 0:
-                    self._log(sum(losses[-_LOG_EVERY:]) / len(losses[-_LOG_EVERY:]))
+                    self._log(recent)
                 if self.step % config.save_every == 0 or self.step == config.steps:
                     self._save()
-                    after_save(self.step, self._accelerator.unwrap_model(self._model, keep_fp32_wrapper=False))
+                    # Unwrapping mixed precision too would leave the rest of the run without it.
+                    after_save(self.step, self._accelerator.unwrap_model(self._model, keep_fp32_wrapper=True))
                     self._model.train()
         return losses
 
     def _optimize(self, batches: list[TrainBatch]) -> float:
-        total = 0.0
+        total, device = 0.0, self._accelerator.device
+        head = self._accelerator.unwrap_model(self._model).head
         for batch, gold in batches:
-            batch = batch.to(self._accelerator.device)
-            logits = self._model(batch)
-            head = self._accelerator.unwrap_model(self._model).head
-            loss = span_loss(head, logits, batch, type(gold)(*(x.to(logits.device) for x in gold))) / len(batches)
+            batch, gold = batch.to(device), Gold(*(column.to(device) for column in gold))
+            loss = span_loss(head, self._model(batch), batch, gold) / len(batches)
             self._accelerator.backward(loss)
             total += loss.item()
         self._accelerator.clip_grad_norm_(self._model.parameters(), self._config.max_grad_norm)
@@ -157,12 +162,16 @@ class Run:
             log.write(json.dumps(line) + "\n")
 
     def _save(self) -> None:
-        path = self._folder / "state"
-        self._accelerator.save_state(str(path))
-        temporary = path / ".progress.part"
-        state = {"step": self._state.step, "pool": self._state.pool, "batch": self._state.batch}
-        temporary.write_text(json.dumps(state), encoding="utf-8")
-        os.replace(temporary, path / "progress.json")
+        # Written beside the last checkpoint: whenever the run is killed, one of the two is whole.
+        new, path, old = (self._folder / name for name in (_NEW_STATE, _STATE, _OLD_STATE))
+        shutil.rmtree(new, ignore_errors=True)
+        self._accelerator.save_state(str(new))
+        (new / _PROGRESS).write_text(json.dumps(asdict(self._state)), encoding="utf-8")
+        if path.exists():
+            shutil.rmtree(old, ignore_errors=True)
+            path.rename(old)
+        new.rename(path)
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def _optimizer(model: SpanMatcher, config: LoopConfig) -> Optimizer:

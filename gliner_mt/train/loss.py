@@ -4,12 +4,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gliner_mt.heads import Gold, SpanHead
 from gliner_mt.batch import Batch
+from gliner_mt.heads import Gold, SpanHead
 
 
 def span_loss(head: SpanHead, logits: Tensor, batch: Batch, gold: Gold) -> Float[Tensor, ""]:
-    """Binary cross-entropy of every span and label that exist, summed, per row (GLiNER, arXiv 2311.08526, section 2.2)."""
+    """Return the binary cross-entropy of every span and label that exist, summed, per row.
+
+    As in GLiNER, arXiv 2311.08526, section 2.2.
+    """
     logits = logits.float()
     loss = torch.nn.functional.binary_cross_entropy_with_logits(
         logits, head.targets(logits, gold), reduction="none"

@@ -113,7 +113,9 @@ class RowSampler:
         drawn = random.choices(self._sources, self._weights, k=self._config.rows_per_pool)
         rows = [self._row(source, random) for source in drawn]
         lengths = [len(row) for row, _ in rows]
-        batches = [self._batch([rows[i] for i in part]) for part in token_budget_batches(lengths, batch_tokens)]
+        batches = [
+            self._batch([rows[i] for i in part]) for part in token_budget_batches(lengths, batch_tokens)
+        ]
         random.shuffle(batches)
         return batches
 
@@ -136,7 +138,9 @@ class RowSampler:
         for _ in range(6):
             other = self._encoded(random.choice(source.examples))
             if other.labels == piece.labels and _tokens(words) + _tokens(other.words) <= room:
-                entities += [(start + len(words), end + len(words), label) for start, end, label in other.entities]
+                entities += [
+                    (start + len(words), end + len(words), label) for start, end, label in other.entities
+                ]
                 words += other.words
         return _Piece(words, entities, piece.labels)
 
@@ -163,7 +167,9 @@ class RowSampler:
         absent = sorted(piece.labels - set(found))
         limit = random.randint(2, self._config.max_labels)
         positives = random.sample(found, min(len(found), limit))
-        negatives = random.sample(absent, min(len(absent), max(limit - len(positives), 0 if positives else 1)))
+        negatives = random.sample(
+            absent, min(len(absent), max(limit - len(positives), 0 if positives else 1))
+        )
         foreign = self._foreign[source.name]
         wanted = min(random.randint(0, self._config.foreign), len(foreign))
         asked = dict.fromkeys([*positives, *negatives, *random.sample(foreign, wanted)])
@@ -199,7 +205,12 @@ class RowSampler:
         """Labels of sets of other domains that no set of this one's domain has: they cannot occur in it."""
         if not source.domain:
             return []
-        own = {label for other in self._sources if other.domain in (source.domain, "") for label in _labels(other)}
+        own = {
+            label
+            for other in self._sources
+            if other.domain in (source.domain, "")
+            for label in _labels(other)
+        }
         return sorted({label for other in self._sources if other.domain for label in _labels(other)} - own)
 
 
