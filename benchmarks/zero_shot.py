@@ -1,6 +1,6 @@
 """Zero-shot F1 on sets that no model here was trained on, and on the 50 everyday sentences.
 
-    python benchmarks/zero_shot.py --data DATA [--model FOLDER] [--limit 500]
+    python -m benchmarks.zero_shot --data DATA [--model FOLDER] [--limit 500]
 """
 
 import argparse

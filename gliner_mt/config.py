@@ -65,9 +65,10 @@ class ModelConfig:
             raise ConfigError(f"lstm_layers is {self.lstm_layers}; expected 0 (none) or more.")
         if self.lstm_layers and self.hidden_size % 2:
             raise ConfigError(f"hidden_size is {self.hidden_size}; a two-way LSTM needs an even one.")
-        if self.labels == "parallel" and not 2 <= self.text_position <= self.max_tokens // 2:
+        half = self.max_tokens // 2
+        if self.labels == "parallel" and not 2 <= self.text_position <= half:
             raise ConfigError(
-                f"text_position is {self.text_position}; expected 2 to {self.max_tokens // 2}, half of max_tokens."
+                f"text_position is {self.text_position}; expected 2 to {half}, half of max_tokens."
             )
         for name in ("threshold", "dropout"):
             if not 0.0 <= getattr(self, name) <= 1.0:

@@ -23,7 +23,7 @@ from gliner_mt.tokenization import EncodedWord, WordTokenizer
 from gliner_mt.types import Span
 from gliner_mt.windows import Window, merge_windows, plan_windows
 
-# Words beyond the widest span that neighbouring windows share, so that spans near an edge are read in context.
+# Words beyond the widest span that neighbouring windows share: spans near an edge are read in context.
 _OVERLAP_MARGIN = 8
 # How many batches of sub-words are read ahead, to be sorted by length.
 _READ_AHEAD = 16

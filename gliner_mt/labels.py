@@ -20,7 +20,7 @@ class Prompt:
     `ids`: sub-words, the tokenizer's own prefix included. `positions`: their position ids, and
     `text_position` that of the first sub-word of the text; None leaves counting to the backbone.
     `groups`: 0 for sub-words that see everything, n for those of the n-th label, which see themselves and
-    group 0. `label_first`, `label_last`: the sub-words, both inclusive, whose mean vector stands for each label.
+    group 0. `label_first`, `label_last`: the sub-words, both inclusive, whose mean stands for each label.
     """
 
     ids: tuple[int, ...]

@@ -77,7 +77,7 @@ TRAINING: Mapping[str, Dataset] = {
 
 
 def training_sources(data: Path, authored_share: float, seed: int = 0) -> list[Source]:
-    """Return the sets to draw from; `authored_share` of all rows comes from passages written for this project."""
+    """Return the sets to draw from; `authored_share` of the rows is of passages written for this project."""
     sources = []
     for name, dataset in TRAINING.items():
         examples = _fewer_empty(list(read_examples(data / "ner" / f"{name}.train.jsonl.gz")), seed)

@@ -1,4 +1,4 @@
-"""Train a named-entity model: `python -m tasks.train_ner configs/default_model.yaml --data FOLDER --out FOLDER`.
+"""Train a named-entity model: `python -m tasks.train_ner configs/default_model.yaml --data DATA --out OUT`.
 
 Goes on where an interrupted run with the same --out stopped.
 """
@@ -44,7 +44,7 @@ class Recipe:
     """One run: the parts of the model, the share of written passages, how rows are drawn and weights moved.
 
     Attributes:
-        backbone: a folder or hub id of a Hugging Face encoder, or `package:NAME` for weights in a Python package.
+        backbone: the folder of a Hugging Face encoder, or `package:NAME` for one in a Python package.
         marker: token of the backbone's vocabulary that stands before labels.
         separator: token between labels and text.
         labels, head, hidden_size, max_width, word_shapes, text_position, dropout: as in `ModelConfig`.
@@ -109,7 +109,7 @@ def train(recipe: Recipe, data: Path, out: Path) -> None:
 
 
 def finish(out: Path, sets: Mapping[str, Sequence[Example]]) -> None:
-    """Choose the default threshold of `out/model` on `sets`, and save it in half precision with its scores."""
+    """Choose the default threshold of `out/model` on `sets`, and save it as float16 with its scores."""
     config, model, tokenizer = load_model(out / "model")
     table = micro_f1_by_threshold(Extractor(config, model, tokenizer), sets)
     config = replace(config, threshold=best_threshold(table))

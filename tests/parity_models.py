@@ -2,13 +2,14 @@
 
 import json
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import (
     AutoConfig,
@@ -21,7 +22,8 @@ from transformers import (
 from gliner_mt.batch import Collator, Row
 from gliner_mt.build import build_labels
 from gliner_mt.checkpoint.published import load_published
-from gliner_mt.decode import Candidate, resolve_overlaps
+from gliner_mt.extractor import Extractor
+from gliner_mt.tasks import NER
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -31,6 +33,16 @@ BACKBONES = ("deberta-v2", "bert", "modernbert")
 SPAN_MODES = ("markerV0", "marker", "token_level")
 OVERLAPS = tuple(product((False, True), (False, True)))  # nested, multi_label
 THRESHOLD = 0.5
+
+TEXTS = [
+    "Elton John performed in New York in 2022.",
+    "Yes",
+    "The state-of-the-art model of ACME Corp. costs $1,234.56 in São Paulo, says Dr. Müller-Lüdenscheidt.",
+    "İstanbul’da 東京タワー was seen 🙂 by Anna O'Neil\r\n\tand Bob (aged 7½).",
+    "One two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen.",
+    "Is it? No!",
+]
+LABELS = ["person", "City or town", "product: what was sold", "日付"]
 
 
 @dataclass(frozen=True)
@@ -67,10 +79,10 @@ class Answers(NamedTuple):
     spans: list[list[list[tuple[int, int, str]]]]
 
 
-def difference(theirs: Answers, ours: Answers) -> float:
+def difference(theirs: Sequence[torch.Tensor], ours: Sequence[torch.Tensor]) -> float:
     """Return the largest difference between probabilities of spans that lie within their text."""
     largest = 0.0
-    for reference, own in zip(theirs.probabilities, ours.probabilities, strict=True):
+    for reference, own in zip(theirs, ours, strict=True):
         apart = (reference[:, : own.shape[1]] - own).abs()
         if reference.shape[-1] != 3:
             width, n_words = own.shape[1], len(own)
@@ -269,39 +281,44 @@ class Reference:
 
 
 class Ours:
-    """A published checkpoint as this package reads it, asked without windows."""
+    """A published checkpoint as this package reads it."""
 
     def __init__(self, folder: Path) -> None:
         self.config, self.model, self.tokenizer = load_published(folder, local_files_only=True)
-        self._labels = build_labels(self.config, self.tokenizer)
+        self._extractor = Extractor(self.config, self.model, self.tokenizer)
+        self._prompts = build_labels(self.config, self.tokenizer)
         self._collate = Collator(self.tokenizer.pad_id, self.tokenizer.suffix)
 
     def rows(self, texts: Sequence[str], labels: Sequence[str]) -> list[Row]:
         """Return a row for each text, whole."""
-        prompt = self._labels.prompt(labels)
+        prompt = self._prompts.prompt(labels)
         return [Row(prompt, list(self.tokenizer.encode(text, self.config.max_tokens))) for text in texts]
 
-    def answers(self, texts: Sequence[str], labels: Sequence[str]) -> Answers:
-        """Ask all texts in one batch."""
-        return self.answers_to_rows(self.rows(texts, labels), labels)
-
     @torch.inference_mode()
-    def answers_to_rows(self, rows: Sequence[Row], labels: Sequence[str]) -> Answers:
+    def probabilities(self, rows: Sequence[Row]) -> list[torch.Tensor]:
         """Ask rows in one batch."""
         logits = self.model(self._collate(rows))
-        n_words = torch.tensor([len(row.words) for row in rows])
-        found = self.model.head.find(logits, n_words, torch.full((len(rows), len(labels)), THRESHOLD))
-        candidates: list[list[Candidate]] = [[] for _ in rows]
-        for row, start, end, label, score in zip(*(column.tolist() for column in found), strict=True):
-            candidates[row].append(Candidate(start, end, label, score))
-        spans = [
-            [
-                sorted(
-                    (row.words[kept.word_start].start, row.words[kept.word_end - 1].end, labels[kept.label])
-                    for kept in resolve_overlaps(of_row, nested=nested, multi_label=multi_label)
-                )
-                for row, of_row in zip(rows, candidates, strict=True)
-            ]
-            for nested, multi_label in OVERLAPS
-        ]
-        return Answers([row[:n].sigmoid() for row, n in zip(logits, n_words.tolist(), strict=True)], spans)
+        return [of_row[: len(row.words)].sigmoid() for of_row, row in zip(logits, rows, strict=True)]
+
+    def answers(self, texts: Sequence[str], labels: Sequence[str]) -> Answers:
+        """Ask all texts: the model for probabilities, in one batch; an extractor for spans, as users do."""
+        spans = []
+        for nested, multi_label in OVERLAPS:
+            task = NER(labels, threshold=THRESHOLD, nested=nested, multi_label=multi_label)
+            answers = self._extractor.extract_many(texts, task)
+            spans.append([sorted((one.start, one.end, one.label) for one in found) for found in answers])
+        return Answers(self.probabilities(self.rows(texts, labels)), spans)
+
+
+def edit_config(folder: Path, **values: Any) -> None:
+    """Set values of a saved config; `...` takes one out."""
+    path = folder / "gliner_config.json"
+    config = json.loads(path.read_text(encoding="utf-8")) | values
+    path.write_text(json.dumps({key: value for key, value in config.items() if value is not ...}), "utf-8")
+
+
+def edit_weights(folder: Path, change: Callable[[dict[str, torch.Tensor]], object]) -> None:
+    """Change saved weights in place."""
+    weights = load_file(folder / "model.safetensors")
+    change(weights)
+    save_file(weights, folder / "model.safetensors")

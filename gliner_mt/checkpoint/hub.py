@@ -57,6 +57,10 @@ def resolve_backbone(name: str, *, local_files_only: bool = False) -> Path:
 
 
 def _local(model: str | Path) -> Path | None:
+    if not str(model):
+        raise CheckpointError(
+            "the name of the model is empty; expected a folder, or a hub id such as owner/name."
+        )
     path = Path(model).expanduser()
     if path.is_file():
         raise CheckpointError(f"{path} is a file; expected a model folder. Give the folder that it is in.")

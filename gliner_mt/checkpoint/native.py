@@ -75,7 +75,7 @@ def _read_header(path: Path) -> _Header:
     if values.get("format") != FORMAT:
         raise CheckpointError(
             f"{path} is not the config of a {FORMAT} model: its format is {values.get('format')!r}. "
-            "Expected a folder that Extractor.save wrote, or a published GLiNER's with its gliner_config.json."
+            "Expected a folder that Extractor.save wrote, or a published GLiNER with its gliner_config.json."
         )
     version = values.get("version")
     if isinstance(version, int) and version > VERSION:
@@ -95,7 +95,7 @@ def load_weights(model: nn.Module, weights: dict[str, torch.Tensor], source: obj
 def check_weights(
     own: Mapping[str, torch.Tensor], weights: Mapping[str, torch.Tensor], source: object
 ) -> None:
-    """Raise a `CheckpointError` that lists the keys in which `weights` differ from a model's `own`, if any."""
+    """Raise a `CheckpointError` that lists the keys in which `weights` differ from a model's `own`."""
     missing, unexpected = sorted(own.keys() - weights.keys()), sorted(weights.keys() - own.keys())
     shapes = [
         f"{key} is {tuple(weights[key].shape)}, expected {tuple(own[key].shape)}"

@@ -32,7 +32,7 @@ def read_examples(path: Path) -> Iterator[Example]:
                     yield parse_example(line.decode("utf-8"), f"{path}, line {number}")
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise InputError(
-            f"{path}, after line {number}: {error}; expected UTF-8 text, whole if gzipped. Fetch or write it again."
+            f"{path}, after line {number}: {error}; expected UTF-8 text, whole if gzipped. Fetch it again."
         ) from error
 
 

@@ -20,7 +20,8 @@ def predict(
     """
     by_labels: dict[tuple[str, ...], list[int]] = defaultdict(list)
     for index, example in enumerate(examples):
-        by_labels[example.labels].append(index)
+        if example.labels:
+            by_labels[example.labels].append(index)
     predicted: list[list[Span]] = [[] for _ in examples]
     for labels, indices in by_labels.items():
         answers = extractor.extract_many(

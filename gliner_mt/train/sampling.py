@@ -4,7 +4,9 @@ What makes a zero-shot model generalise is the variety of questions. So each row
 found in it, some that are not (true negatives), under their own name, an alias or with a description.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from bisect import bisect_left, bisect_right
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import NamedTuple, final
@@ -12,6 +14,7 @@ from typing import NamedTuple, final
 import torch
 
 from gliner_mt.batch import Batch, Collator, Row, token_budget_batches
+from gliner_mt.errors import ConfigError
 from gliner_mt.heads import Gold
 from gliner_mt.labels import LabelEncoding
 from gliner_mt.tokenization import EncodedWord
@@ -33,7 +36,7 @@ class SamplingConfig:
     """How rows are drawn.
 
     Attributes:
-        row_tokens: sub-words of a row, prompt included; a longer text is cut there.
+        row_tokens: sub-words that a row is to have, prompt included; a text is cut at two thirds of them.
         packed: chance that a row holds several texts of its set under one prompt, up to half of `row_tokens`.
         max_labels: labels of a row at most; how many is drawn anew for each row.
         foreign: foreign labels at most that are added as negatives to a row.
@@ -53,6 +56,13 @@ class SamplingConfig:
     lower: float = 0.12
     upper: float = 0.03
     rows_per_pool: int = 512
+
+    def __post_init__(self) -> None:
+        if self.max_labels < 2:
+            raise ConfigError(f"max_labels is {self.max_labels}; expected at least 2.")
+        for name in ("packed", "alias", "described", "lower", "upper"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise ConfigError(f"{name} is {getattr(self, name)}; expected a chance from 0 to 1.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +115,7 @@ class RowSampler:
         self._max_width = max_width
         self._seed = seed
         self._collate = Collator(labels.tokenizer.pad_id, labels.tokenizer.suffix)
-        self._foreign = {source.name: self._foreign_labels(source) for source in sources}
+        self._foreign = self._foreign_labels()
 
     def pool(self, index: int, batch_tokens: int) -> list[TrainBatch]:
         """Return the batches of pool `index`, each at most `batch_tokens` sub-words when padded."""
@@ -122,7 +132,7 @@ class RowSampler:
     def _row(self, source: Source, random: Random) -> tuple[Row, list[tuple[int, int, int]]]:
         piece = self._piece(source, random)
         asked = self._asked(source, piece, random)
-        prompt = self._labels.prompt([self._wording(label, asked, random) for label in asked])
+        prompt = self._labels.prompt(self._wordings(asked, piece.labels, random))
         index = {label: i for i, label in enumerate(asked)}
         words = self._recased(piece.words, random)
         gold = [(start, end, index[label]) for start, end, label in piece.entities if label in index]
@@ -153,12 +163,12 @@ class RowSampler:
         entities = []
         unusable = set()
         for entity in example.entities:
-            span = _word_span(words, entity.start, entity.end)
-            if span is None:
+            first, last = _word_span(words, entity.start, entity.end)
+            if first == last:
                 continue
-            if span[1] - span[0] > self._max_width:
-                unusable.add(entity.label)
-            entities.append((*span, entity.label))
+            if words[-1].end < entity.end or last - first > self._max_width:
+                unusable.add(entity.label)  # the head cannot find it, and it is no true negative either
+            entities.append((first, last, entity.label))
         return _Piece(words, entities, frozenset(example.labels) - unusable)
 
     def _asked(self, source: Source, piece: _Piece, random: Random) -> list[str]:
@@ -170,14 +180,24 @@ class RowSampler:
         negatives = random.sample(
             absent, min(len(absent), max(limit - len(positives), 0 if positives else 1))
         )
-        foreign = self._foreign[source.name]
+        foreign = self._foreign[source.domain]
         wanted = min(random.randint(0, self._config.foreign), len(foreign))
         asked = dict.fromkeys([*positives, *negatives, *random.sample(foreign, wanted)])
         shuffled = list(asked)
         random.shuffle(shuffled)
         return shuffled
 
-    def _wording(self, label: str, asked: Sequence[str], random: Random) -> str:
+    def _wordings(self, asked: Sequence[str], annotated: Collection[str], random: Random) -> list[str]:
+        """Word the labels asked: no two alike, and none like another label annotated in the text."""
+        taken = {*asked, *annotated}
+        wordings = []
+        for label in asked:
+            wording = self._wording(label, random)
+            wordings.append(label if wording in taken else wording)
+            taken.add(wording)
+        return wordings
+
+    def _wording(self, label: str, random: Random) -> str:
         names = self._names.get(label)
         if names is None:
             return label
@@ -185,8 +205,7 @@ class RowSampler:
         if names.description and chance < self._config.described:
             return f"{label}: {names.description}"
         if names.aliases and chance < self._config.described + self._config.alias:
-            alias = random.choice(names.aliases)
-            return label if alias in asked else alias
+            return random.choice(names.aliases)
         return label
 
     def _recased(self, words: list[EncodedWord], random: Random) -> list[EncodedWord]:
@@ -201,30 +220,27 @@ class RowSampler:
         columns = torch.tensor(spans, dtype=torch.long).reshape(-1, 4).unbind(1)
         return TrainBatch(self._collate([row for row, _ in rows]), Gold(*columns))
 
-    def _foreign_labels(self, source: Source) -> list[str]:
-        """Labels of sets of other domains that no set of this one's domain has: they cannot occur in it."""
-        if not source.domain:
-            return []
-        own = {
-            label
-            for other in self._sources
-            if other.domain in (source.domain, "")
-            for label in _labels(other)
-        }
-        return sorted({label for other in self._sources if other.domain for label in _labels(other)} - own)
+    def _foreign_labels(self) -> dict[str, list[str]]:
+        """Return for each domain labels of others that no set of its own, or of none, has: true negatives."""
+        known: dict[str, set[str]] = defaultdict(set)
+        for source in self._sources:
+            known[source.domain].update(label for example in source.examples for label in example.labels)
+        everyday = known.pop("", set())
+        foreign: dict[str, list[str]] = {"": []}
+        for domain, labels in known.items():
+            own = {name for label in labels | everyday for name in (label, *self._aliases(label))}
+            foreign[domain] = sorted(set().union(*known.values()) - own)
+        return foreign
 
-
-def _labels(source: Source) -> Iterator[str]:
-    return (label for example in source.examples[:500] for label in example.labels)
+    def _aliases(self, label: str) -> tuple[str, ...]:
+        return self._names[label].aliases if label in self._names else ()
 
 
 def _tokens(words: Sequence[EncodedWord]) -> int:
     return sum(len(word.ids) for word in words)
 
 
-def _word_span(words: Sequence[EncodedWord], start: int, end: int) -> tuple[int, int] | None:
-    """Return the words [first, last) that characters [start, end) touch; None if they are not all there."""
-    inside = [i for i, word in enumerate(words) if word.start < end and word.end > start]
-    if not inside or words[-1].end < end:
-        return None
-    return inside[0], inside[-1] + 1
+def _word_span(words: Sequence[EncodedWord], start: int, end: int) -> tuple[int, int]:
+    """Return the words [first, last) that characters [start, end) touch."""
+    first = bisect_right(words, start, key=lambda word: word.end)
+    return first, bisect_left(words, end, first, key=lambda word: word.start)
