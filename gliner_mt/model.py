@@ -32,7 +32,8 @@ class WordLSTM(nn.Module):
 
     def forward(self, words: Float[Tensor, "b w d"], n_words: Int[Tensor, " b"]) -> Float[Tensor, "b w d"]:
         """Return the states of both directions; zero on padding."""
-        packed = pack_padded_sequence(words, n_words.cpu(), batch_first=True, enforce_sorted=False)
+        lengths = n_words.cpu().clamp(min=1)  # torch packs no empty rows, which training may draw
+        packed = pack_padded_sequence(words, lengths, batch_first=True, enforce_sorted=False)
         states, _ = self.lstm(packed)
         padded, _ = pad_packed_sequence(states, batch_first=True, total_length=words.shape[1])
         return padded

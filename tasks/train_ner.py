@@ -12,9 +12,10 @@ from pathlib import Path
 import torch
 import yaml
 from tokenizers import Tokenizer
-from transformers import AutoConfig, AutoModel
+from transformers import AutoModel
 
-from gliner_mt.build import assemble, build_labels
+from gliner_mt.backbones.families import family_of, longest_window
+from gliner_mt.build import assemble, backbone_config, build_labels
 from gliner_mt.checkpoint.native import load_model, save_model
 from gliner_mt.config import ModelConfig, from_mapping
 from gliner_mt.errors import ConfigError
@@ -130,11 +131,12 @@ def new_model(recipe: Recipe) -> tuple[ModelConfig, SpanMatcher, WordTokenizer]:
     values = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     values = {key: value for key, value in values.items() if key not in _TRAINING_ONLY}
     values |= {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    encoder_config = backbone_config(values)
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     config = ModelConfig(
         backbone=values,
         hidden_size=recipe.hidden_size,
-        max_tokens=int(values["max_position_embeddings"]),
+        max_tokens=longest_window(family_of(encoder_config.model_type), encoder_config),
         marker_id=_token_id(tokenizer, recipe.marker),
         separator_id=_token_id(tokenizer, recipe.separator),
         labels=recipe.labels,
@@ -144,10 +146,9 @@ def new_model(recipe: Recipe) -> tuple[ModelConfig, SpanMatcher, WordTokenizer]:
         word_shapes=recipe.word_shapes,
         dropout=recipe.dropout,
     )
-    plain = dict(values)
     encoder = AutoModel.from_pretrained(
         folder,
-        config=AutoConfig.for_model(plain.pop("model_type"), **plain),
+        config=encoder_config,
         # On CPU in bf16 the backward pass of SDPA is several times slower than plain matrix products.
         attn_implementation="eager",
         add_pooling_layer=False,

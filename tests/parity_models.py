@@ -1,4 +1,4 @@
-"""Tiny random models that the package `gliner` builds and saves itself; questions put to it and to us alike."""
+"""Tiny random models that the package `gliner` builds and saves; questions put to it and to us alike."""
 
 import json
 import warnings
@@ -38,7 +38,7 @@ TEXTS = [
     "Elton John performed in New York in 2022.",
     "Yes",
     "The state-of-the-art model of ACME Corp. costs $1,234.56 in São Paulo, says Dr. Müller-Lüdenscheidt.",
-    "İstanbul’da 東京タワー was seen 🙂 by Anna O'Neil\r\n\tand Bob (aged 7½).",
+    "İstanbul'da 東京タワー was seen 🙂 by Anna O'Neil\r\n\tand Bob (aged 7½).",
     "One two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen.",
     "Is it? No!",
 ]
@@ -72,7 +72,7 @@ class Answers(NamedTuple):
     """What a model says of texts.
 
     `probabilities`: for each text, those of its words: (w, k, c) of a marker head, (w, c, 3) at token level.
-    `spans`: for each rule of `OVERLAPS` and each text, the spans above `THRESHOLD` as sorted (start, end, label).
+    `spans`: for each rule of `OVERLAPS` and each text, spans above `THRESHOLD` as sorted (start, end, label).
     """
 
     probabilities: list[torch.Tensor]
@@ -160,7 +160,7 @@ def _unigram(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenizerFast:
 
 
 def _unigram_sentences(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenizerFast:
-    """Return a tokenizer that has a start and an end of sentence but leaves them out, as transformers 5 may."""
+    """Return a tokenizer that knows a start and an end of text but leaves them out, as transformers 5 may."""
     tokenizer = _trained_unigram(texts, vocab_size, ["<s>", "<pad>", "</s>", "<unk>"], "<unk>")
     names = {"bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>", "unk_token": "<unk>"}
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **names)
@@ -195,7 +195,7 @@ def _byte_level(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenizerFas
 
 
 class Reference:
-    """A random model of the package, whose scores of the given texts and labels are spread by its last layer."""
+    """A random model of the package, its last layer such that scores of the given texts are spread."""
 
     def __init__(self, spec: Spec, backbone: Path, texts: Sequence[str], labels: Sequence[str]) -> None:
         hidden = json.loads((backbone / "config.json").read_text(encoding="utf-8"))["hidden_size"]
@@ -245,13 +245,18 @@ class Reference:
             warnings.simplefilter("ignore")
             self.gliner = GLiNER.from_pretrained(str(folder), local_files_only=True)
 
-    def _run(self, texts: Sequence[str], labels: Sequence[str]) -> tuple[Any, Any, Any]:
+    def _run(self, texts: Sequence[str], labels: Sequence[str]) -> list[dict[str, Any]]:
         prepared = self.gliner.prepare_batch(list(texts), list(labels))
         batch = self.gliner.collate_batch(prepared["input_x"], prepared["entity_types"])
-        return prepared, batch, self.gliner.run_batch(batch)
+        return [prepared, batch, self.gliner.run_batch(batch)]
 
     def _decoded(
-        self, prepared: Any, batch: Any, output: Any, nested: bool, multi_label: bool
+        self,
+        prepared: dict[str, Any],
+        batch: dict[str, Any],
+        output: dict[str, Any],
+        nested: bool,
+        multi_label: bool,
     ) -> list[list[tuple[int, int, str]]]:
         decoded = self.gliner.decode_batch(
             output, batch, threshold=THRESHOLD, flat_ner=not nested, multi_label=multi_label
@@ -310,7 +315,7 @@ class Ours:
         return Answers(self.probabilities(self.rows(texts, labels)), spans)
 
 
-def edit_config(folder: Path, **values: Any) -> None:
+def edit_config(folder: Path, **values: object) -> None:
     """Set values of a saved config; `...` takes one out."""
     path = folder / "gliner_config.json"
     config = json.loads(path.read_text(encoding="utf-8")) | values

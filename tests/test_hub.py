@@ -157,7 +157,7 @@ def test_a_local_folder_comes_before_the_hub(hub: Hub, tmp_path: Path) -> None:
         ("broken/model", "no folder broken/model, .* the hub cannot be reached"),
         (
             "models/my/model",
-            r"no folder models/my/model, nor is that the name of a hub repository \(owner/name\)",
+            r"no folder models/my/model, nor is that the name of a hub model \(owner/name\)",
         ),
         ("./model", "no folder ./model, nor is that the name"),
         ("", "is empty; expected a folder, or a hub id"),

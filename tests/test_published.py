@@ -8,7 +8,20 @@ from typing import Any
 
 import pytest
 import torch
-from parity_models import BACKBONES, SPAN_MODES, Answers, Ours, Reference, Spec, difference, write_backbone
+from parity_models import (
+    BACKBONES,
+    LABELS,
+    SPAN_MODES,
+    TEXTS,
+    Answers,
+    Ours,
+    Reference,
+    Spec,
+    difference,
+    edit_config,
+    edit_weights,
+    write_backbone,
+)
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
@@ -212,7 +225,7 @@ def test_backbone_with_a_sentencepiece_model_only(backbone: Callable[..., Path],
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter([*TEXTS, *LABELS]),
         model_prefix=str(folder / "spm"),
-        vocab_size=120,
+        vocab_size=100,
         minloglevel=2,
         **{"pad_id": 0, "bos_id": 1, "eos_id": 2, "unk_id": 3},
         **{"pad_piece": "[PAD]", "bos_piece": "[CLS]", "eos_piece": "[SEP]", "unk_piece": "[UNK]"},

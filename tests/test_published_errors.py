@@ -163,7 +163,7 @@ def test_backbone_that_is_not_at_hand(lost: str, what: str, copy: Path) -> None:
 
 def test_broken_tokenizer(copy: Path) -> None:
     (copy / "tokenizer.json").write_text("{}", encoding="utf-8")
-    with pytest.raises(CheckpointError, match="tokenizer in .* cannot be read"):
+    with pytest.raises(CheckpointError, match=r"tokenizer in .* cannot be read"):
         load_published(copy)
 
 

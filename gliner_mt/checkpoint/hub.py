@@ -1,4 +1,4 @@
-"""From the name of a model to a folder with its files: a local one, or a repository of the Hugging Face hub."""
+"""From a model's name to a folder with its files: a local one, or a repository of the Hugging Face hub."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -72,7 +72,7 @@ def _fetch(name: str, files: Sequence[str], local_files_only: bool) -> Path:
         return Path(snapshot_download(name, allow_patterns=list(files), local_files_only=local_files_only))
     except HFValidationError as error:
         raise CheckpointError(
-            f"there is no folder {name}, nor is that the name of a hub repository (owner/name). Check the path."
+            f"there is no folder {name}, nor is that the name of a hub model (owner/name). Check the path."
         ) from error
     except GatedRepoError as error:
         raise CheckpointError(

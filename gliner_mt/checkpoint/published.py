@@ -86,7 +86,7 @@ def load_published(
     Token-level models find spans of up to 100 words, or `max_width` if that is more.
 
     Raises:
-        CheckpointError: a file is missing or broken, files do not fit together, or it is another architecture.
+        CheckpointError: a file is missing or broken, files do not fit together, or the model is another kind.
         ConfigError: the config names an unknown part.
     """
     settings = _read_settings(folder)
@@ -116,8 +116,8 @@ def _read_settings(folder: Path) -> _Settings:
         )
     if settings.words_splitter_type != "whitespace":
         warnings.warn(
-            f"{folder} was trained on words as {settings.words_splitter_type!r} splits them; here they are runs "
-            "of letters and digits. Where these differ, as in languages without spaces, answers do too.",
+            f"{folder} was trained on words as {settings.words_splitter_type!r} splits them; here they are "
+            "runs of letters and digits. Where these differ, as in languages without spaces, answers do too.",
             stacklevel=3,
         )
     return settings

@@ -1,0 +1,145 @@
+"""Scores and spans of this package against those of `gliner`, on real sentences.
+
+    python benchmarks/parity_with_gliner.py --data /path/to/data
+
+`--data` is searched for `.jsonl.gz` and `.jsonl` files of records with `text` and `labels` (strings). For every
+combination of backbone, projection, LSTM layers, head and config, the package builds a small random model
+and saves it; both read the sentences of a file in one batch, with that file's labels. Shown are the largest
+difference between probabilities, and for how many sentences the decoded spans are identical, under each of
+the four rules of overlap (flat or nested, one label a span or several).
+
+Sentences with a word that the vocabulary cannot see at all (a lone joiner, say) are left out and counted: the
+package takes the next word's vector for it, and so on to the end of the sentence.
+"""
+
+import argparse
+import gzip
+import itertools
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+
+from parity_models import BACKBONES, OVERLAPS, Ours, Reference, all_specs, difference, write_backbone
+
+MOST_LABELS = 8
+MOST_CHARACTERS = 600
+PROBABILITIES_CLOSE = 1e-5
+
+
+class Sentences(NamedTuple):
+    """Sentences of one file, and the labels asked of them."""
+
+    source: str
+    texts: list[str]
+    labels: list[str]
+
+
+def records(path: Path) -> Iterator[dict[str, Any]]:
+    opener = gzip.open if path.suffix == ".gz" else open
+    with opener(path, "rt", encoding="utf-8") as lines:
+        yield from map(json.loads, lines)
+
+
+def read_sentences(data: Path, total: int, per_file: int = 16) -> list[Sentences]:
+    """Return about `total` sentences, some of each file, files in an order that mixes folders."""
+    found: list[Sentences] = []
+    paths = sorted(
+        itertools.chain(data.rglob("*.jsonl.gz"), data.rglob("*.jsonl")), key=lambda path: path.name
+    )
+    for path in paths:
+        if sum(len(part.texts) for part in found) >= total:
+            break
+        texts, labels = [], dict[str, None]()
+        for record in itertools.islice(records(path), 20 * per_file):
+            asked = record.get("labels", [])
+            if not record.get("text", "").strip() or not all(isinstance(label, str) for label in asked):
+                continue
+            if record["text"] not in texts and len(record["text"]) <= MOST_CHARACTERS:
+                texts.append(record["text"])
+                labels |= dict.fromkeys(asked)
+            if len(texts) == per_file:
+                found.append(Sentences(path.name, texts, list(labels)[:MOST_LABELS]))
+                break
+    return [part for part in found if part.labels]
+
+
+def comparable(reference: Reference, ours: Ours, sentences: Sequence[Sentences]) -> list[Sentences]:
+    """Return the sentences whose every word has sub-words."""
+    kept = []
+    for part in sentences:
+        rows = ours.rows(part.texts, part.labels)
+        texts = [
+            text
+            for text, row in zip(part.texts, rows, strict=True)
+            if len(row.words) == len(list(reference.gliner.data_processor.words_splitter(text)))
+        ]
+        kept.append(part._replace(texts=texts))
+    return [part for part in kept if part.texts]
+
+
+def compare(reference: Reference, ours: Ours, sentences: Sequence[Sentences]) -> tuple[float, int, int]:
+    """Return the largest difference, sentences with the same spans under every rule, and spans compared."""
+    largest, same, spans = 0.0, 0, 0
+    for part in sentences:
+        theirs, own = reference.answers(part.texts, part.labels), ours.answers(part.texts, part.labels)
+        largest = max(largest, difference(theirs.probabilities, own.probabilities))
+        for index in range(len(part.texts)):
+            pairs = [(a[index], b[index]) for a, b in zip(theirs.spans, own.spans, strict=True)]
+            same += all(a == b for a, b in pairs)
+            spans += sum(len(a) for a, _ in pairs)
+    return largest, same, spans
+
+
+def count(sentences: Sequence[Sentences]) -> int:
+    return sum(len(part.texts) for part in sentences)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, required=True, help="folder with .jsonl or .jsonl.gz files")
+    parser.add_argument("--sentences", type=int, default=240)
+    parser.add_argument(
+        "--only", default="", help="words of the configurations to run, such as 'bert legacy'"
+    )
+    parser.add_argument("--threads", type=int, default=1)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    sentences = read_sentences(options.data, options.sentences)
+    print(f"{count(sentences)} sentences of {len(sentences)} files, {len(OVERLAPS)} rules of overlap")
+    specs = [spec for spec in all_specs() if set(options.only.split()) <= set(str(spec).split())]
+    vocabulary = [text for part in sentences for text in (*part.texts, *part.labels)]
+    failed, worst, start = 0, 0.0, time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        backbones = {
+            kind: write_backbone(work / kind, kind, vocabulary, vocab_size=2000, hidden=64)
+            for kind in BACKBONES
+        }
+        for number, spec in enumerate(specs):
+            reference = Reference(spec, backbones[spec.backbone], sentences[0].texts, sentences[0].labels)
+            ours = Ours(reference.save(work / str(number), legacy=spec.legacy))
+            kept = comparable(reference, ours, sentences)
+            total = count(kept)
+            largest, same, spans = compare(reference, ours, kept)
+            worst, failed = max(worst, largest), failed + (largest > PROBABILITIES_CLOSE or same < total)
+            print(
+                f"{spec!s:50} difference {largest:.1e}  same spans {same}/{total}  ({spans} spans)",
+                flush=True,
+            )
+    seconds = time.perf_counter() - start
+    print(f"{len(specs)} configurations, {failed} failed, largest difference {worst:.1e}, {seconds:.0f} s")
+    return 1 if failed or not specs or not sentences else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,5 @@
+"""`python -m gliner_mt` is the command `gliner-mt`."""
+
+from gliner_mt.cli import main
+
+main()
