@@ -39,12 +39,14 @@ _COLUMNS = 88
 _SVG = """\
 <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}">
 <style>
-.{unique_id}-matrix {{font:{char_height}px/{line_height}px ui-monospace,SFMono-Regular,Menlo,Consolas,monospace}}
+.{unique_id}-matrix {{font:{char_height}px/{line_height}px ui-monospace,Menlo,Consolas,monospace}}
 .{unique_id}-title {{font:bold 18px sans-serif}}
 {styles}
 </style>
 <defs>
-<clipPath id="{unique_id}-clip-terminal"><rect width="{terminal_width}" height="{terminal_height}"/></clipPath>
+<clipPath id="{unique_id}-clip-terminal">
+<rect width="{terminal_width}" height="{terminal_height}"/>
+</clipPath>
 {lines}
 </defs>
 {chrome}

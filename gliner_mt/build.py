@@ -8,6 +8,7 @@ from transformers import AutoConfig, AutoModel, PretrainedConfig, PreTrainedMode
 
 from gliner_mt.backbones import Backbone, family_of
 from gliner_mt.backbones.backbone import shape_embedding
+from gliner_mt.backbones.deberta import speed_up
 from gliner_mt.backbones.families import position_limit
 from gliner_mt.boundary import BoundaryHead
 from gliner_mt.config import ModelConfig
@@ -48,18 +49,25 @@ def assemble(config: ModelConfig, encoder: PreTrainedModel) -> SpanMatcher:
     Raises:
         ConfigError: windows are longer than the encoder reaches.
     """
-    limit = position_limit(family_of(encoder.config.model_type), encoder.config)
+    family = family_of(encoder.config.model_type)
+    limit = position_limit(family, encoder.config)
     if limit is not None and config.max_tokens > limit:
         raise ConfigError(f"max_tokens is {config.max_tokens}; the backbone reads {limit} sub-words at most.")
     if "pooler" in dict(encoder.named_children()):
         encoder.register_module("pooler", None)  # serves sentence classifiers only
+    speed_up(encoder)
     hidden, size = int(encoder.config.hidden_size), config.hidden_size
     shapes = shape_embedding(hidden) if config.word_shapes else None
     lstm = None
     if config.lstm_layers:
         lstm = WordLSTM(nn.LSTM(size, size // 2, config.lstm_layers, batch_first=True, bidirectional=True))
     model = SpanMatcher(
-        Backbone(encoder, shapes),
+        Backbone(
+            encoder,
+            shapes,
+            first_position=family.reserved_positions,
+            sliding_window=encoder.config.sliding_window if family.sliding else None,
+        ),
         _head(config),
         pooling=Pooling(config.pooling),
         projection=nn.Identity() if hidden == size else nn.Linear(hidden, size),

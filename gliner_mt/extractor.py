@@ -15,7 +15,7 @@ from gliner_mt.config import ModelConfig, nearest
 from gliner_mt.engine import Engine, Limits
 from gliner_mt.errors import ConfigError, InputError
 from gliner_mt.model import SpanMatcher
-from gliner_mt.tasks import Task
+from gliner_mt.tasks import Queries, Task
 from gliner_mt.tokenization import WordTokenizer
 
 ResultT = TypeVar("ResultT")
@@ -105,7 +105,8 @@ class Extractor:
                 f"extract was given a {type(text).__name__}; expected one string. "
                 "For several texts call extract_many; decode bytes first."
             )
-        return task.result(next(self._engine.spans([text], task.queries())))
+        spans = next(self._engine.spans([text], _queries(task)))
+        return task.result(spans)
 
     def extract_many(self, texts: Iterable[str], task: Task[ResultT]) -> Iterator[ResultT]:
         """Yield the task's answer for each text, in order; texts are read ahead in bounded measure.
@@ -122,7 +123,8 @@ class Extractor:
             raise InputError(
                 f"extract_many was given a {type(texts).__name__}; expected an iterable of strings."
             )
-        return map(task.result, self._engine.spans(_strings(texts), task.queries()))
+        spans = self._engine.spans(_strings(texts), _queries(task))
+        return map(task.result, spans)
 
     def save(self, path: str | Path) -> None:
         """Write the model to a folder, in our format."""
@@ -146,6 +148,12 @@ class Extractor:
             "parameters": f"{n_parameters / 1e6:.1f} million",
             "runs on": f"{parameter.device}, {str(parameter.dtype).removeprefix('torch.')}",
         }
+
+
+def _queries(task: Task[ResultT]) -> Queries:
+    if isinstance(task, type) or not isinstance(task, Task):
+        raise InputError(f'task is {task!r}; expected a task such as NER(["person", "city"]).')
+    return task.queries()
 
 
 def _strings(texts: Iterable[str]) -> Iterator[str]:

@@ -6,7 +6,7 @@ A task is data. It names its labels and the overlap rule, and turns what the eng
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar, final
+from typing import Protocol, TypeVar, final, runtime_checkable
 
 from gliner_mt.errors import InputError
 from gliner_mt.types import Span
@@ -44,6 +44,7 @@ class Queries:
     multi_label: bool = False
 
 
+@runtime_checkable
 class Task(Protocol[ResultT]):
     """A question (`queries`) and the way to its typed answer (`result`); pure and frozen."""
 

@@ -95,28 +95,28 @@ def write_backbone(
     folder: Path, kind: str, texts: Iterable[str], vocab_size: int = 200, hidden: int = 32, longest: int = 512
 ) -> Path:
     """Write the config and tokenizer of a tiny encoder, its vocabulary learnt from `texts`; no weights."""
-    make = {"deberta-v2": _unigram, "xlm-roberta": _unigram_sentences, "modernbert": _byte_level}
-    tokenizer = make.get(kind, _word_piece)(texts, vocab_size)
+    tokenizer = _TOKENIZERS.get(kind, _byte_level)(texts, vocab_size)
     tokenizer.model_max_length = longest
     tokenizer.save_pretrained(folder)
     _encoder_config(kind, len(tokenizer), hidden, longest).save_pretrained(folder)
     return folder
 
 
+_DISENTANGLED: dict[str, Any] = {
+    "position_biased_input": False,
+    "relative_attention": True,
+    "pos_att_type": ["p2c", "c2p"],
+    "max_relative_positions": -1,
+    "type_vocab_size": 0,
+}
 _FAMILIES: dict[str, dict[str, Any]] = {
     "bert": {},
     "electra": {"embedding_size": 16},
+    "roberta": {},
     "xlm-roberta": {"pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2},
-    "deberta-v2": {
-        "position_biased_input": False,
-        "relative_attention": True,
-        "pos_att_type": ["p2c", "c2p"],
-        "position_buckets": 16,
-        "max_relative_positions": -1,
-        "share_att_key": True,
-        "norm_rel_ebd": "layer_norm",
-        "type_vocab_size": 0,
-    },
+    "deberta": _DISENTANGLED,
+    "deberta-v2": _DISENTANGLED
+    | {"position_buckets": 16, "share_att_key": True, "norm_rel_ebd": "layer_norm"},
     "modernbert": {
         "bos_token_id": 2,
         "cls_token_id": 2,
@@ -192,6 +192,14 @@ def _byte_level(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenizerFas
         single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
     )
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **_NAMES)
+
+
+_TOKENIZERS = {
+    "bert": _word_piece,
+    "electra": _word_piece,
+    "deberta-v2": _unigram,
+    "xlm-roberta": _unigram_sentences,
+}
 
 
 class Reference:
@@ -273,7 +281,7 @@ class Reference:
         logits = output[0]
         if self._token_level:
             last, scale = model.scorer.out_mlp[3], 2.0 / logits.std((0, 1, 2))
-            wanted = torch.tensor([-0.5, -0.5, 1.5])
+            wanted = torch.tensor([-1.5, -1.5, 1.5])
             last.weight *= scale[:, None]
             last.bias.copy_((last.bias - logits.mean((0, 1, 2))) * scale + wanted)
             return

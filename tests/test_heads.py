@@ -132,7 +132,9 @@ def test_a_threshold_of_one_lets_nothing_pass(head: SpanHead) -> None:
     certain = torch.full_like(random_logits(head, 0), 1e9)
     assert as_spans(head.find(certain, N_WORDS, torch.ones(ROWS, CLASSES))) == []
     found = as_spans(head.find(certain, N_WORDS, torch.zeros(ROWS, CLASSES)))
-    every = [(row, *span, label) for row in range(ROWS) for span in widths(head, row) for label in range(CLASSES)]
+    every = [
+        (row, *span, label) for row in range(ROWS) for span in widths(head, row) for label in range(CLASSES)
+    ]
     assert [span for span, _ in found] == sorted(every)
 
 

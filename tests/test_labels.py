@@ -35,7 +35,9 @@ def test_the_published_prompt(tokenizer: WordTokenizer) -> None:
 
 def test_the_first_sub_word_may_stand_for_the_label(tokenizer: WordTokenizer) -> None:
     prompt = PromptLabels(tokenizer, MARKER, SEP, marker_is_label=False).prompt(["city", "zoo"])
-    assert [prompt.ids[at] for at in prompt.label_first] == [ids_of(tokenizer, x)[0][1] for x in ("city", "zoo")]
+    assert [prompt.ids[at] for at in prompt.label_first] == [
+        ids_of(tokenizer, x)[0][1] for x in ("city", "zoo")
+    ]
 
 
 def test_the_parallel_layout(tokenizer: WordTokenizer) -> None:

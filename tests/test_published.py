@@ -32,8 +32,6 @@ from gliner_mt.windows import plan_windows
 
 CLOSE = 1e-5
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*:DeprecationWarning:gliner.*")
-
 
 @pytest.fixture(scope="module")
 def backbone(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
@@ -106,7 +104,7 @@ def test_settings_are_honoured(
     assert_same(reference.answers(TEXTS, LABELS), ours.answers(TEXTS, LABELS))
 
 
-@pytest.mark.parametrize("kind", ["xlm-roberta", "electra"])
+@pytest.mark.parametrize("kind", ["roberta", "xlm-roberta", "electra", "deberta"])
 def test_other_backbones(kind: str, backbone: Callable[..., Path], tmp_path: Path) -> None:
     reference = Reference(Spec(kind), backbone(kind), TEXTS, LABELS)
     ours = Ours(reference.save(tmp_path))

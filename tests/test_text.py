@@ -82,7 +82,7 @@ def test_words_come_as_they_are_asked_for() -> None:
         ("Version 3.5 came", []),
         ("www.example.org", []),
         ("a, b; c", []),
-        ("東京。大阪！", ["。", "！"]),
+        ("東京。大阪\uff01", ["。", "\uff01"]),
         ("A title\n\nText", ["title"]),
         ("A title\r\n \r\nText", ["title"]),
         ("A list:\n\nText", [":"]),

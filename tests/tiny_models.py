@@ -1,4 +1,4 @@
-"""Models small enough to be made in a test, with scores spread so that some spans are found and others not."""
+"""Models small enough to be made in a test, with scores spread so that some spans are found, others not."""
 
 from collections.abc import Sequence
 from string import ascii_lowercase, digits
@@ -19,8 +19,8 @@ from gliner_mt.tokenization import WordTokenizer
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[unused0]")
 PAD, UNK, CLS, SEP, MARKER = range(5)
 WORDS = (
-    *"ada bob london paris apple met in the on of new york was born sang for person city company date".split(),
-    *"red green blue one two three four five six seven eight nine ten north south east west river".split(),
+    *"ada bob london paris apple met in the on of new york was born sang for person city company".split(),
+    *"red green blue one two three four five six seven eight nine ten north east west river date".split(),
 )
 LABELS = ("person", "city", "company", "date of birth")
 TEXTS = ("Ada met Bob in London.", "In the north of New York, Apple was born on five green river", "Paris")
@@ -91,7 +91,7 @@ def tiny_model(
 
 
 def spread(model: SpanMatcher, config: ModelConfig, tokenizer: WordTokenizer) -> None:
-    """Shift and scale the head's last layer so that logits have a mean near 0 and a standard deviation of 2.5."""
+    """Shift and scale the head's last layer: logits get a mean near 0 and a standard deviation of 2.5."""
     last = model.head.joint[-1] if isinstance(model.head.joint, nn.Sequential) else model.head.joint
     assert isinstance(last, nn.Linear)
     vectors: list[Tensor] = []

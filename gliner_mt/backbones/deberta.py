@@ -15,7 +15,6 @@ content to content, content to position (c2p), position to content (p2c). Three 
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, cast, final
 
@@ -33,41 +32,28 @@ if TYPE_CHECKING:  # importing it compiles code that other families do not need
         DisentangledSelfAttention,
     )
 
-# Measured on 2 cores with 1 MB of second-level cache each; anything near these does as well.
-_BLOCK = 64
-"""Tokens whose position scores are computed at a time: more leave the cache, fewer waste calls."""
-_RUN = 128
-"""Rows of one length are attended together up to so many tokens."""
-_CHUNK = 512
-"""Tokens between two attentions at a time: the widest activations stay near the CPU."""
+Positions = tuple[Float[Tensor, "heads n d"], Float[Tensor, "heads n d"]]
+"""P_k and P_q of a layer, scaled."""
 
-
-@final
-@dataclass(frozen=True, slots=True)
-class Positions:
-    """What a layer's attention adds for positions, already scaled; None for a term that it does not have."""
-
-    keys: Float[Tensor, "heads positions d"] | None
-    queries: Float[Tensor, "heads positions d"] | None
-
-    def select(self, index: Int[Tensor, " n"]) -> "Positions":
-        """Return the positions at distances from far left to far right, keys in the opposite order."""
-        keys, queries = self.keys, self.queries
-        return Positions(
-            None if keys is None else keys.index_select(1, index.flip(0)),
-            None if queries is None else queries.index_select(1, index),
-        )
+# Measured on cores with 1 MB of second-level cache; whatever is near does as well.
+_BLOCK = 64  # tokens whose position scores are computed at a time: more leave the cache, fewer waste calls
+_RUN = 128  # tokens up to which rows of one length are attended together
+_SCORES = 1 << 19  # scores of attention at a time: in long rows, heads take turns
+_CHUNK = 512  # tokens between two attentions at a time: the widest activations stay near the CPU
 
 
 def speed_up(model: PreTrainedModel) -> None:
     """Make a `DebertaV2Model` faster at inference; other models and the names of weights stay as they are."""
-    if model.config.model_type == "deberta-v2" and not isinstance(model.encoder, FastEncoder):
+    config = model.config
+    if config.model_type != "deberta-v2" or isinstance(model.encoder, FastEncoder):
+        return
+    if config.relative_attention and {"c2p", "p2c"} <= set(config.pos_att_type or ()):
         model.register_module("encoder", FastEncoder(cast("DebertaV2Encoder", model.encoder)))
 
 
 @final
 class FastEncoder(nn.Module):
-    """Stands for a `DebertaV2Encoder` and shares its modules.
+    """Stands for a `DebertaV2Encoder` with both position terms, and shares its modules.
 
     Left to the original: training, gradients, devices other than CPUs, attention maps, and masks that hide
     more than the ends of rows.
@@ -92,9 +78,9 @@ class FastEncoder(nn.Module):
         return_dict: bool = True,
     ) -> BaseModelOutput | tuple[Tensor, ...]:
         """Return the hidden states as the original does, except that those of padding are zero."""
-        plain = return_dict and not (self.training or torch.is_grad_enabled() or output_attentions)
+        inference = not (self.training or torch.is_grad_enabled()) and hidden_states.device.type == "cpu"
         lengths = None
-        if plain and hidden_states.device.type == "cpu" and attention_mask.dim() == 2:
+        if inference and return_dict and not output_attentions and attention_mask.dim() == 2:
             lengths = _lengths(attention_mask.bool())
         if lengths is None:
             output: BaseModelOutput | tuple[Tensor, ...] = self._original[0](
@@ -112,14 +98,13 @@ class FastEncoder(nn.Module):
         self, hidden: Float[Tensor, "b t h"], mask: Int[Tensor, "b t"], lengths: list[int]
     ) -> tuple[Float[Tensor, "b t h"], ...]:
         original = self._original[0]
-        positions = self._positions()
-        index = _reachable(original, max(lengths)) if original.relative_attention else None
+        index = _reachable(original, max(lengths))
         packed, states = _pack(hidden, lengths), [hidden]
-        for number, layer in enumerate(self._layers):
-            near = None if index is None else positions[number].select(index)
+        for layer, (keys, queries) in zip(self._layers, self._positions(), strict=True):
+            near = keys.index_select(1, index.flip(0)), queries.index_select(1, index)
             packed = _run_layer(layer, packed, lengths, near)
             states.append(_pad(packed, lengths, hidden.shape[1]))
-            if number == 0 and original.conv is not None:
+            if len(states) == 2 and original.conv is not None:
                 states[-1] = original.conv(hidden, states[-1], mask)
                 packed = _pack(states[-1], lengths)
         return tuple(states)
@@ -129,14 +114,11 @@ class FastEncoder(nn.Module):
         return [cast("DebertaV2Layer", layer) for layer in self._original[0].layer]
 
     def _positions(self) -> list[Positions]:
-        """Return all positions of every layer, computed anew only if weights have changed."""
-        original = self._original[0]
-        if not original.relative_attention:
-            return []
+        """Return P_k and P_q of every layer at every position, computed anew only if weights have changed."""
         stamp = self._stamp()
         cached, positions = self._cache
         if stamp is None or stamp != cached:
-            embeddings = original.get_rel_embedding()  # type: ignore[no-untyped-call]
+            embeddings = self._original[0].get_rel_embedding()  # type: ignore[no-untyped-call]
             positions = [_project(layer.attention.self, embeddings) for layer in self._layers]
             self._cache = (stamp, positions)
         return positions
@@ -144,8 +126,7 @@ class FastEncoder(nn.Module):
     def _stamp(self) -> object:
         """Return what changes with the weights that positions depend on, None if that cannot be known."""
         original = self._original[0]
-        found = (module for layer in self._layers for module in _projections(layer.attention.self))
-        projections = [module for module in found if module is not None]
+        projections = [module for layer in self._layers for module in _projections(layer.attention.self)]
         if any(type(module) is not nn.Linear for module in projections):
             return None  # an adapter, say, that can be switched
         weights = [original.rel_embeddings.weight]
@@ -159,92 +140,91 @@ class FastEncoder(nn.Module):
         return autocast, [(w.data_ptr(), w.dtype, w._version, w.flatten()[0].item()) for w in weights]
 
 
-def _projections(attention: "DisentangledSelfAttention") -> tuple[nn.Module | None, nn.Module | None]:
+def _projections(attention: "DisentangledSelfAttention") -> tuple[nn.Module, nn.Module]:
     """Return what makes position keys and position queries."""
-    shared = attention.share_att_key
-    keys = queries = None
-    if "c2p" in attention.pos_att_type:
-        keys = attention.key_proj if shared else attention.pos_key_proj
-    if "p2c" in attention.pos_att_type:
-        queries = attention.query_proj if shared else attention.pos_query_proj
-    return keys, queries
+    if attention.share_att_key:
+        return attention.key_proj, attention.query_proj
+    return attention.pos_key_proj, attention.pos_query_proj
 
 
-def _project(attention: "DisentangledSelfAttention", embeddings: Float[Tensor, "positions h"]) -> Positions:
-    def heads(projection: nn.Module | None) -> Tensor | None:
-        if projection is None:
-            return None
+def _project(attention: "DisentangledSelfAttention", embeddings: Float[Tensor, "n h"]) -> Positions:
+    def heads(projection: nn.Module) -> Tensor:
         vectors: Tensor = projection(embeddings) * _scale(attention)
         return vectors.view(len(vectors), attention.num_attention_heads, -1).transpose(0, 1).contiguous()
 
     keys, queries = _projections(attention)
-    return Positions(heads(keys), heads(queries))
+    return heads(keys), heads(queries)
 
 
 def _scale(attention: "DisentangledSelfAttention") -> float:
-    terms = 1 + ("c2p" in attention.pos_att_type) + ("p2c" in attention.pos_att_type)
-    return 1 / math.sqrt(attention.attention_head_size * terms)
+    return 1 / math.sqrt(3 * attention.attention_head_size)  # a score is the sum of three products
 
 
 def _reachable(encoder: "DebertaV2Encoder", t: int) -> Int[Tensor, " 2*t-1"]:
     """Return the positions of the distances from -(t - 1) to t - 1: one each near 0, in log buckets afar."""
     buckets, furthest = encoder.position_buckets, encoder.max_relative_positions
     distance = torch.arange(1 - t, t)
-    size = furthest
-    if buckets > 0:
-        size, middle = buckets, buckets // 2
-        octaves = torch.log(distance.abs() / middle) / torch.log(torch.tensor((furthest - 1) / middle))
-        far = torch.ceil(octaves * (middle - 1)) + middle
-        distance = torch.where(distance.abs() <= middle, distance, far * distance.sign()).long()
-    return (distance + size).clamp(0, 2 * size - 1)
+    if buckets <= 0:
+        return (distance + furthest).clamp(0, 2 * furthest - 1)
+    middle = buckets // 2
+    octaves = torch.log(distance.abs() / middle) / torch.log(torch.tensor((furthest - 1) / middle))
+    far = (torch.ceil(octaves * (middle - 1)) + middle) * distance.sign()
+    bucket = torch.where(distance.abs() <= middle, distance, far).long()
+    return (bucket + buckets).clamp(0, 2 * buckets - 1)
 
 
 def _run_layer(
-    layer: "DebertaV2Layer", hidden: Float[Tensor, "n h"], lengths: list[int], positions: Positions | None
+    layer: "DebertaV2Layer", hidden: Float[Tensor, "n h"], lengths: list[int], positions: Positions
 ) -> Float[Tensor, "n h"]:
-    attention = layer.attention.self
-    queries, keys, values = attention.query_proj, attention.key_proj, attention.value_proj
-    projected = [linear(hidden) for linear in (queries, keys, values)]
-    contexts, start = [], 0
-    for rows, t in _runs(lengths):
-        end = start + rows * t
-        query, key, value = (
-            x[start:end].view(rows, t, attention.num_attention_heads, -1).transpose(1, 2) for x in projected
-        )
-        bias = None if positions is None else _bias(query, key, positions)
-        context = scaled_dot_product_attention(query, key, value, bias, scale=_scale(attention))
-        contexts.append(context.transpose(1, 2).reshape(end - start, -1))
-        start = end
-    chunks = zip(torch.split(torch.cat(contexts), _CHUNK), torch.split(hidden, _CHUNK), strict=True)
+    context = _attend(layer.attention.self, hidden, lengths, positions)
     outputs = []
-    for context, chunk in chunks:
-        attended = layer.attention.output(context, chunk)
-        outputs.append(layer.output(layer.intermediate(attended), attended))
+    for attended, chunk in zip(torch.split(context, _CHUNK), torch.split(hidden, _CHUNK), strict=True):
+        middle = layer.attention.output(attended, chunk)
+        outputs.append(layer.output(layer.intermediate(middle), middle))
     return torch.cat(outputs)
 
 
+def _attend(
+    attention: "DisentangledSelfAttention", hidden: Tensor, lengths: list[int], positions: Positions
+) -> Float[Tensor, "n h"]:
+    inputs = [project(hidden) for project in (attention.query_proj, attention.key_proj, attention.value_proj)]
+    output = torch.empty_like(inputs[0])
+    n_heads, start = attention.num_attention_heads, 0
+    for rows, t in _runs(lengths):
+        end = start + rows * t
+        parts = [x[start:end].view(rows, t, n_heads, -1).transpose(1, 2) for x in (*inputs, output)]
+        together = max(1, _SCORES // (rows * t * t))
+        for first in range(0, n_heads, together):
+            heads = slice(first, first + together)
+            query, key, value, context = (x[:, heads] for x in parts)
+            bias = _bias(query, key, positions[0][heads], positions[1][heads])
+            context[:] = scaled_dot_product_attention(query, key, value, bias, scale=_scale(attention))
+        start = end
+    return output
+
+
 def _bias(
-    query: Float[Tensor, "r heads t d"], key: Float[Tensor, "r heads t d"], positions: Positions
+    query: Float[Tensor, "r heads t d"],
+    key: Float[Tensor, "r heads t d"],
+    position_keys: Float[Tensor, "heads n d"],
+    position_queries: Float[Tensor, "heads n d"],
 ) -> Float[Tensor, "r heads t t"]:
     t = query.shape[2]
     bias = query.new_zeros((*query.shape[:3], t))
     for start in range(0, t, _BLOCK):
         block = slice(start, min(start + _BLOCK, t))
-        if positions.keys is not None:
-            bias[:, :, block] += _skewed(query[:, :, block], positions.keys, block.stop, t)
-        if positions.queries is not None:
-            scores = _skewed(key[:, :, block], positions.queries, block.stop, t)
-            bias[:, :, :, block] += scores.transpose(2, 3)
+        bias[:, :, block] += _skewed(query[:, :, block], position_keys, block.stop, t)
+        bias[..., block] += _skewed(key[:, :, block], position_queries, block.stop, t).transpose(2, 3)
     return bias
 
 
 def _skewed(
     tokens: Float[Tensor, "r heads w d"], positions: Float[Tensor, "heads n d"], end: int, t: int
 ) -> Float[Tensor, "r heads w t"]:
-    """Return the products of the tokens before `end` with their positions relative to each of `t` tokens."""
+    """Return the products of the `w` tokens before `end` with the positions of all `t` relative to them."""
     rows, heads, w, d = tokens.shape
-    first = (positions.shape[1] + 1) // 2 - end
     reach = t + w - 1
+    first = (positions.shape[1] + 1) // 2 - end
     near = positions[:, first : first + reach].transpose(1, 2)
     scores = torch.bmm(tokens.transpose(0, 1).reshape(heads, rows * w, d), near)
     return scores.as_strided((rows, heads, w, t), (w * reach, rows * w * reach, reach - 1, 1), w - 1)
@@ -253,8 +233,7 @@ def _skewed(
 def _runs(lengths: list[int]) -> Iterator[tuple[int, int]]:
     """Yield how many rows to attend together, and their length."""
     for t, group in groupby(lengths):
-        rows = sum(1 for _ in group)
-        most = max(1, _RUN // t)
+        rows, most = len(list(group)), max(1, _RUN // t)
         for start in range(0, rows, most):
             yield min(most, rows - start), t
 

@@ -13,6 +13,7 @@ class Family:
     `limited_by`: the config key that must be true for a limit of positions to hold (None: it always does).
     `reserved_positions`: positions at the start of the table that no token can have.
     `window`: the sub-words of a window unless the caller or the checkpoint says otherwise.
+    `sliding`: some layers see only a window around each sub-word.
     `mask_2d_only`: the model takes no mask between pairs of sub-words, so no `parallel` labels.
     """
 
@@ -20,6 +21,7 @@ class Family:
     limited_by: str | None = None
     window: int = 512
     reserved_positions: int = 0
+    sliding: bool = False
     mask_2d_only: bool = False
 
 
@@ -32,7 +34,7 @@ _FAMILIES = {
         Family("xlm-roberta", reserved_positions=2),
         Family("deberta", limited_by="position_biased_input", mask_2d_only=True),
         Family("deberta-v2", limited_by="position_biased_input", mask_2d_only=True),
-        Family("modernbert", window=2048),
+        Family("modernbert", window=2048, sliding=True),
     )
 }
 
@@ -54,6 +56,7 @@ def position_limit(family: Family, config: Any) -> int | None:  # noqa: ANN401 -
     if family.limited_by is not None and not getattr(config, family.limited_by):
         return None
     return int(config.max_position_embeddings) - family.reserved_positions
+
 
 
 def longest_window(family: Family, config: Any) -> int:  # noqa: ANN401 - configs have no common typed base

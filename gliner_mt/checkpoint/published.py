@@ -29,9 +29,9 @@ from gliner_mt.tokenization import WordTokenizer
 CONFIG_FILE = "gliner_config.json"
 
 # Token-level models score spans of any width, but windows must overlap by the widest.
-WIDEST_TOKEN_LEVEL = 100
+_WIDEST_TOKEN_LEVEL = 100
 # A window holds the `max_len` words that a checkpoint reads at once, at two sub-words each, and labels.
-TOKENS_PER_WORD, TOKENS_FOR_LABELS = 2, 256
+_TOKENS_PER_WORD, _TOKENS_FOR_LABELS = 2, 256
 
 _SPAN_MODES = ("marker", "markerV0", "token_level")
 # A leftover of v0 that nothing reads; it holds a row of the embedding, before the two tokens of the prompt.
@@ -225,10 +225,10 @@ def _model_config(
 ) -> ModelConfig:
     encoder_config = backbone_config(backbone)
     limit = position_limit(family_of(encoder_config.model_type), encoder_config)
-    max_tokens = TOKENS_PER_WORD * settings.max_len + TOKENS_FOR_LABELS
+    max_tokens = _TOKENS_PER_WORD * settings.max_len + _TOKENS_FOR_LABELS
     max_width = settings.max_width
     if parts.head == "boundary":
-        max_width = min(max(max_width, WIDEST_TOKEN_LEVEL), settings.max_len)
+        max_width = min(max(max_width, _WIDEST_TOKEN_LEVEL), settings.max_len)
     return ModelConfig(
         backbone=backbone,
         head=parts.head,

@@ -1,0 +1,31 @@
+from pathlib import Path
+
+import pytest
+import yaml
+
+from gliner_mt.config import from_mapping
+from gliner_mt.errors import ConfigError
+from tasks.train_ner import Recipe
+
+ROOT = Path(__file__).parent.parent / "configs"
+FILES = sorted(ROOT.rglob("*.yaml"))
+
+
+def test_there_are_configs() -> None:
+    assert ROOT / "default_model.yaml" in FILES
+    assert not [path for path in ROOT.rglob("*") if path.is_file() and path.suffix != ".yaml"]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_config_loads_and_says_how_it_is_run(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    recipe = from_mapping(Recipe, yaml.safe_load(text), str(path))
+    assert recipe.loop.steps > 0
+    header = [line for line in text.splitlines() if line.startswith("#")]
+    assert text.startswith("# ")
+    assert any(str(path.relative_to(ROOT.parent)) in line for line in header)
+
+
+def test_a_slip_of_the_pen_is_found() -> None:
+    with pytest.raises(ConfigError, match="unknown key 'setps'; did you mean 'steps'"):
+        from_mapping(Recipe, {"backbone": "x", "loop": {"setps": 1}}, "run.yaml")
