@@ -2,10 +2,10 @@
 
     python -m benchmarks.against_gliner --data DATA [--rounds 3]
 
-A random model with DeBERTa-v3-small's sizes (6 layers, 768 wide) is built and saved by `gliner` and read by both.
-Each is timed on the same texts, one after the other, in every round; what counts is the best round of each, and for
-`gliner` its best batch size. The time of the backbone's matrix products alone, on sub-words without padding, is
-the limit that no implementation in the same precision passes.
+A random model with DeBERTa-v3-small's sizes (6 layers, 768 wide) is built and saved by `gliner` and read by
+both. Each is timed on the same texts, one after the other, in every round; what counts is the best round of
+each, and for `gliner` its best batch size. The time of the backbone's matrix products alone, on sub-words
+without padding, is the limit that no implementation in the same precision passes.
 """
 
 import argparse
@@ -93,7 +93,9 @@ def theirs_of(found: Sequence[Sequence[dict[str, int | str]]]) -> Spans:
     return [sorted((span["start"], span["end"], span["label"]) for span in spans) for spans in found]  # type: ignore[misc, type-var]
 
 
-def compare(name: str, reference: Reference, extractor: Extractor, texts: list[str], labels: list[str], rounds: int) -> None:
+def compare(
+    name: str, reference: Reference, extractor: Extractor, texts: list[str], labels: list[str], rounds: int
+) -> None:
     def gliner(size: int) -> Spans:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -106,7 +108,9 @@ def compare(name: str, reference: Reference, extractor: Extractor, texts: list[s
     best: dict[str, float] = {}
     answers: dict[str, Spans] = {}
     for turn in range(rounds):
-        runs = {f"gliner, batch {size}": lambda size=size: gliner(size) for size in BATCH_SIZES} | {"ours": ours}
+        runs = {f"gliner, batch {size}": lambda size=size: gliner(size) for size in BATCH_SIZES} | {
+            "ours": ours
+        }
         if turn:  # the slow batch sizes have had their chance
             keep = sorted((key for key in runs if key != "ours"), key=best.__getitem__)[:2]
             runs = {key: runs[key] for key in (*keep, "ours")}
@@ -123,7 +127,10 @@ def compare(name: str, reference: Reference, extractor: Extractor, texts: list[s
         print(f"  {key:18} {seconds:7.2f} s  {len(texts) / seconds:7.1f} texts/s")
     print(f"  matrix products    {limit:7.2f} s")
     spans = sum(len(found) for found in answers["ours"])
-    print(f"  ours is {best[theirs] / best['ours']:.2f}x {theirs}; same spans in {same} of {len(texts)} texts ({spans} spans)")
+    print(
+        f"  ours is {best[theirs] / best['ours']:.2f}x {theirs}; "
+        f"same spans in {same} of {len(texts)} texts ({spans} spans)"
+    )
 
 
 def extractor_words(extractor: Extractor, text: str) -> list[tuple[int, ...]]:
@@ -141,7 +148,9 @@ def long_documents(texts: Sequence[str], words: int, count: int) -> list[str]:
     return documents
 
 
-def compare_long(reference: Reference, extractor: Extractor, documents: list[str], labels: list[str], rounds: int) -> None:
+def compare_long(
+    reference: Reference, extractor: Extractor, documents: list[str], labels: list[str], rounds: int
+) -> None:
     """The package reads a document's first 384 words only, so it is given pieces of 350 words, no overlap."""
     pieces = [
         " ".join(words[at : at + 350])
@@ -153,7 +162,9 @@ def compare_long(reference: Reference, extractor: Extractor, documents: list[str
         for size in (2, 8):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                seconds, _ = timed(lambda size=size: theirs_of(reference.gliner.inference(pieces, labels, batch_size=size)))
+                seconds, _ = timed(
+                    lambda size=size: theirs_of(reference.gliner.inference(pieces, labels, batch_size=size))
+                )
             best["gliner"] = min(best["gliner"], seconds)
         seconds, _ = timed(lambda: ours_of(list(extractor.extract_many(documents, NER(labels)))))
         best["ours"] = min(best["ours"], seconds)
@@ -161,11 +172,16 @@ def compare_long(reference: Reference, extractor: Extractor, documents: list[str
     print(f"\nlong documents: {len(documents)} of {words // len(documents)} words, {len(labels)} labels")
     for key, seconds in best.items():
         print(f"  {key:18} {seconds:7.2f} s  {words / seconds:7.0f} words/s")
-    print(f"  ours is {best['gliner'] / best['ours']:.2f}x, with overlapping windows; gliner was given pieces cut anywhere")
+    print(
+        f"  ours is {best['gliner'] / best['ours']:.2f}x, with overlapping windows; "
+        "gliner was given pieces cut anywhere"
+    )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
@@ -178,7 +194,9 @@ def main() -> None:
         extractor = Extractor.load(saved, device="cpu")
         compare("sentences", reference, extractor, texts, labels[:9], arguments.rounds)
         compare("many labels", reference, extractor, texts[:64], labels[:64], arguments.rounds)
-        compare_long(reference, extractor, long_documents(texts, 3000, 2), labels[:9], max(1, arguments.rounds - 1))
+        compare_long(
+            reference, extractor, long_documents(texts, 3000, 2), labels[:9], max(1, arguments.rounds - 1)
+        )
 
 
 if __name__ == "__main__":

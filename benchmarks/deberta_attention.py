@@ -1,8 +1,10 @@
-"""Hugging Face's DeBERTa encoder against ours: `python benchmarks/deberta_attention.py [--repeats 5] [--threads 2]`.
+"""Hugging Face's DeBERTa encoder against ours.
 
-Random weights of DeBERTa-v3-small's size (few words: the table of words takes no time), float32, batches of about
-2,048 sub-words. Every measurement is interleaved and the least of its repeats counts, so that other work on the
-machine disturbs all alike. `linear` is the time of the linear layers alone: the limit.
+    python benchmarks/deberta_attention.py [--repeats 5] [--threads 2]
+
+Random weights of DeBERTa-v3-small's size (few words: the table of words takes no time), float32, batches of
+about 2,048 sub-words. Measurements are interleaved and the least of its repeats counts, so that other work
+on the machine disturbs all alike. `linear` is the time of the linear layers alone: the limit.
 """
 
 import argparse
@@ -75,7 +77,9 @@ def batches() -> list[tuple[str, Tensor]]:
 
 @torch.inference_mode()
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
@@ -83,7 +87,10 @@ def main() -> None:
     theirs = small()
     ours = copy.deepcopy(theirs)
     speed_up(ours)
-    print(f"{'length':>8} {'hf ms':>8} {'ours ms':>8} {'linear ms':>10} {'hf/ours':>8} {'ours/linear':>12} {'error':>9}")
+    print(
+        f"{'length':>8} {'hf ms':>8} {'ours ms':>8} {'linear ms':>10} {'hf/ours':>8} "
+        f"{'ours/linear':>12} {'error':>9}"
+    )
     for name, mask in batches():
         ids = torch.randint(3, 1000, mask.shape)
 

@@ -47,7 +47,9 @@ def measure(words: int, model: str | None) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--words", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
     parser.add_argument("--model", default=None)
     parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
@@ -64,7 +66,8 @@ def main() -> None:
         first = first or result["peak_mib"]
         print(
             f"{words:>9,} words  {result['seconds']:7.1f} s  {words / result['seconds']:7.0f} words/s  "
-            f"{result['spans']:>6} spans  peak {result['peak_mib']:6.0f} MiB  {result['peak_mib'] / first:.2f}x"
+            f"{result['spans']:>6} spans  peak {result['peak_mib']:6.0f} MiB  "
+            f"{result['peak_mib'] / first:.2f}x"
         )
 
 

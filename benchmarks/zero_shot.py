@@ -1,6 +1,6 @@
 """Zero-shot F1 on sets that no model here was trained on, and on the 50 everyday sentences.
 
-    python -m benchmarks.zero_shot --data DATA [--model FOLDER] [--limit 500]
+python -m benchmarks.zero_shot --data DATA [--model FOLDER] [--limit 500]
 """
 
 import argparse
@@ -15,7 +15,9 @@ EVERYDAY = Path(__file__).parent / "everyday.jsonl"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--model", default=None, help="folder or hub id; the embedded model if left out")
     parser.add_argument("--limit", type=int, default=500, help="sentences of each set")
@@ -26,7 +28,11 @@ def main() -> None:
     print("threshold " + " ".join(f"{name:>11}" for name in sets) + "        mean")
     for threshold, row in table.items():
         mean = sum(row.values()) / len(row)
-        print(f"{threshold:9.2f} " + " ".join(f"{100 * f1:11.1f}" for f1 in row.values()) + f" {100 * mean:11.1f}")
+        print(
+            f"{threshold:9.2f} "
+            + " ".join(f"{100 * f1:11.1f}" for f1 in row.values())
+            + f" {100 * mean:11.1f}"
+        )
     best = best_threshold(table)
     print(f"best single threshold: {best}")
     everyday = list(read_examples(EVERYDAY))

@@ -9,13 +9,13 @@ from pathlib import Path
 
 from gliner_mt import NER, Extractor
 
-FILLER = "The committee read the minutes, agreed to them, and went on to the next point of a long agenda. "
+FILLER = "It rained all afternoon, the minutes were read, and nothing else happened. "
 DOCUMENT = (
-    FILLER * 150
+    FILLER * 50
     + "In March 2021 Angela Merkel met Emmanuel Macron in Paris. "
-    + FILLER * 150
+    + FILLER * 50
     + "Tim Cook opened a new Apple store in Tokyo on Friday. "
-    + FILLER * 150
+    + FILLER * 50
 )
 
 text = Path(sys.argv[1]).read_text(encoding="utf-8") if len(sys.argv) > 1 else DOCUMENT

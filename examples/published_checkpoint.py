@@ -10,7 +10,9 @@ from gliner_mt import NER, Extractor, GlinerMTError
 name = sys.argv[1] if len(sys.argv) > 1 else "urchade/gliner_medium-v2.1"
 try:
     extractor = Extractor.load(name)
-except GlinerMTError as error:  # not there, broken, or of a make that is not supported: the message says which
+except (
+    GlinerMTError
+) as error:  # not there, broken, or of a make that is not supported: the message says which
     sys.exit(f"{name}: {error}")
 
 for fact, value in extractor.info().items():

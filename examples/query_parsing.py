@@ -39,10 +39,17 @@ def elasticsearch(fields: dict[str, str], words: str) -> dict[str, object]:
 
 def solr(fields: dict[str, str], words: str) -> dict[str, object]:
     """Return the same as parameters of Solr."""
-    return {"q": words or "*:*", "fq": [f'{name.replace(" ", "_")}:"{value}"' for name, value in fields.items()]}
+    return {
+        "q": words or "*:*",
+        "fq": [f'{name.replace(" ", "_")}:"{value}"' for name, value in fields.items()],
+    }
 
 
-for query in ("red nike running shoes size 42 under 80 euros", "wireless headphones sony black", "gift ideas"):
+for query in (
+    "red nike running shoes size 42 under 80 euros",
+    "wireless headphones sony black",
+    "gift ideas",
+):
     found, rest = parse(query)
     print(f"{query!r}\n  fields {found}\n  words  {rest!r}")
     print("  elasticsearch", json.dumps(elasticsearch(found, rest)))

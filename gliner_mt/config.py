@@ -34,7 +34,7 @@ class ModelConfig:
         word_shapes: the backbone is told how words are written.
         pooling: how the sub-words of a word become its vector.
         dropout: of projections and heads, in training.
-        threshold: least probability of a span unless the caller or a label says otherwise.
+        threshold: what a span's probability must exceed, unless the caller or a label says otherwise.
     """
 
     backbone: Mapping[str, Any]

@@ -66,8 +66,8 @@ class NER:
     """Find every span that one of the labels describes; answers `list[Span]` in text order.
 
     `labels` is a list of names, a mapping name → description, or name → (description, threshold); an empty
-    description stands for none. Duplicate names are merged with a warning. `threshold` is the least
-    probability of a span (None: the model's default).
+    description stands for none. Duplicate names are merged with a warning. `threshold` is what a
+    span's probability must exceed (None: the model's default).
     """
 
     labels: tuple[Label, ...]

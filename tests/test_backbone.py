@@ -36,9 +36,7 @@ def test_the_order_of_labels_changes_no_vector(name: str, attention: str, tokeni
         AutoConfig.for_model(name, **SIZES | FAMILIES[name]), attn_implementation=attention
     )
     window = model.config.sliding_window if family.sliding else None
-    backbone = Backbone(
-        model.eval(), first_position=family.reserved_positions, sliding_window=window
-    )
+    backbone = Backbone(model.eval(), first_position=family.reserved_positions, sliding_window=window)
     encoding = ParallelLabels(tokenizer, marker_id=4, separator_id=3, text_position=8)
     words = list(tokenizer.encode("Ada Lovelace met Charles in London.", max_word_tokens=10))
     vectors = []

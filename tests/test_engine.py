@@ -154,6 +154,7 @@ def test_windows_and_prompt_keep_to_the_limit(engine: Engine, monkeypatch: pytes
 def counted(texts: Iterator[str], read: list[str]) -> Iterator[str]:
     for text in texts:
         read.append(text)
+        assert len(read) < 20_000, "the stream is read without end"
         yield text
 
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_models import CLS, LABELS, MARKER, SEP, TEXTS, make_batch, probabilities, tiny_config, tiny_model
 
-from gliner_mt.backbones.backbone import visibility
+from gliner_mt.backbones.backbone import additive, visible
 from gliner_mt.build import build_labels
 from gliner_mt.config import ModelConfig
 from gliner_mt.labels import ParallelLabels, Prompt, PromptLabels
@@ -82,12 +82,13 @@ def labels_of(prompt: Prompt) -> list[tuple[int, int]]:
 
 def test_who_sees_whom() -> None:
     groups = [0, 1, 1, 2, 0, 0, -1]
-    mask = visibility(torch.tensor([groups]), torch.float32)[0, 0]
+    seen = visible(torch.tensor([groups]))[0]
     for i, query in enumerate(groups):
         for j, key in enumerate(groups):
-            visible = key >= 0 and (query == key or 0 in (query, key))
-            assert (mask[i, j] == 0) == visible, (i, j)
-    assert mask[mask != 0].eq(torch.finfo(torch.float32).min).all()
+            assert seen[i, j] == (key >= 0 and (query == key or 0 in (query, key))), (i, j)
+    mask = additive(seen[None], torch.float32)[0, 0]
+    assert mask[seen].eq(0).all()
+    assert mask[~seen].eq(torch.finfo(torch.float32).min).all()
 
 
 def test_rows_have_the_positions_of_prompt_and_text(tokenizer: WordTokenizer) -> None:

@@ -16,8 +16,8 @@ class Backbone(nn.Module):
     """Runs a Hugging Face encoder over a batch.
 
     With `shapes`, an embedding of how each word is written (`word_shape`) is added to its sub-words: it gives
-    a lower-casing vocabulary its capitals back. `first_position` is the position id that the model's table gives
-    the first sub-word; `sliding_window` the positions to either side that its local layers see, if it has any.
+    a lower-casing vocabulary its capitals back. `first_position` is the position id of a row's first sub-word
+    in the model's table; `sliding_window` the positions to either side that its local layers see, if any.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ def shape_embedding(hidden_size: int) -> nn.Embedding:
 
 
 def visible(groups: Int[Tensor, "b t"]) -> Bool[Tensor, "b t t"]:
-    """Return which keys each query sees: group 0 sees and is seen by all, other groups see themselves and 0."""
+    """Return the keys each query sees: group 0 sees and is seen by all, others see themselves and group 0."""
     query, key = groups[:, :, None], groups[:, None, :]
     return ((query == key) | (query == 0) | (key == 0)) & (key >= 0)
 

@@ -58,7 +58,6 @@ def position_limit(family: Family, config: Any) -> int | None:  # noqa: ANN401 -
     return int(config.max_position_embeddings) - family.reserved_positions
 
 
-
 def longest_window(family: Family, config: Any) -> int:  # noqa: ANN401 - configs have no common typed base
     """Return the default sub-words of a window of this backbone, special tokens and prompt included."""
     return min(family.window, position_limit(family, config) or family.window)

@@ -43,7 +43,10 @@ def save_model(
         (CONFIG_FILE, lambda path: path.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")),
     ):
         temporary = folder / f".{name}.part"
+        temporary.touch()
+        permissions = temporary.stat().st_mode
         write(temporary)
+        temporary.chmod(permissions)  # safetensors makes its files private
         os.replace(temporary, folder / name)
 
 
