@@ -1,10 +1,11 @@
-"""Hugging Face's DeBERTa encoder against ours.
+"""Hugging Face's DeBERTa encoder against ours, and the time of its linear layers alone, which is the limit.
 
-    python benchmarks/deberta_attention.py [--repeats 5] [--threads 2]
+    python -m benchmarks.deberta_attention [--threads 2] [--repeats 5]
 
-Random weights of DeBERTa-v3-small's size (few words: the table of words takes no time), float32, batches of
-about 2,048 sub-words. Measurements are interleaved and the least of its repeats counts, so that other work
-on the machine disturbs all alike. `linear` is the time of the linear layers alone: the limit.
+Random weights of DeBERTa-v3-small's size (a small vocabulary aside), float32, about 2,048
+sub-words a batch. The three take turns and the least of the repeats counts, so that other work on the machine
+disturbs all alike; one thread is measured in CPU time, which such work disturbs least. `error` is the largest
+difference between hidden states.
 """
 
 import argparse
@@ -18,13 +19,14 @@ from transformers import DebertaV2Config, DebertaV2Model
 
 from gliner_mt.backbones.deberta import speed_up
 
-TOKENS = 2048
+TOKENS, WORDS = 2048, 1000
 LENGTHS = (32, 64, 128, 256, 512)
+COLUMNS = ("lengths", "hf ms", "ours ms", "linear ms", "hf/ours", "hf/linear", "ours/linear", "error")
 
 
 def small() -> DebertaV2Model:
     config = DebertaV2Config(
-        vocab_size=1000,
+        vocab_size=WORDS,
         hidden_size=768,
         num_hidden_layers=6,
         num_attention_heads=12,
@@ -43,8 +45,14 @@ def small() -> DebertaV2Model:
     return DebertaV2Model(config).eval()
 
 
+def batches() -> list[tuple[str, list[int]]]:
+    """Return batches of full rows of each length, one of mixed lengths, padded, and one of a single row."""
+    full = [(str(t), [t] * (TOKENS // t)) for t in LENGTHS]
+    return [*full, ("16..128", list(range(128, 15, -4))), ("one 48", [48])]
+
+
 def linear_layers(model: DebertaV2Model, tokens: int) -> Callable[[], None]:
-    """Return a call of every linear layer of the encoder on so many tokens."""
+    """Return a call of every linear layer of the encoder on so many sub-words."""
     layers = [module for module in model.encoder.modules() if isinstance(module, nn.Linear)]
     inputs = {layer.in_features: torch.randn(tokens, layer.in_features) for layer in layers}
 
@@ -55,55 +63,43 @@ def linear_layers(model: DebertaV2Model, tokens: int) -> Callable[[], None]:
     return run
 
 
-def interleaved(calls: Sequence[Callable[[], object]], repeats: int) -> list[float]:
-    """Return the least seconds of each call."""
-    best = [float("inf")] * len(calls)
-    for repeat in range(repeats + 1):
+def least(calls: Sequence[Callable[[], object]], repeats: int, clock: Callable[[], float]) -> list[float]:
+    """Return the least seconds of each call; the calls take turns."""
+    seconds = [float("inf")] * len(calls)
+    for _ in range(repeats):
         for index, call in enumerate(calls):
-            start = time.perf_counter()
+            start = clock()
             call()
-            if repeat:
-                best[index] = min(best[index], time.perf_counter() - start)
-    return best
-
-
-def batches() -> list[tuple[str, Tensor]]:
-    """Return names and masks: full rows of each length, then rows of mixed lengths with padding."""
-    full = [(str(t), torch.ones(TOKENS // t, t, dtype=torch.long)) for t in LENGTHS]
-    lengths = torch.linspace(16, 128, 28).long()
-    ragged = (torch.arange(128) < lengths[:, None]).long()
-    return [*full, ("16-128", ragged), ("1 x 32", torch.ones(1, 32, dtype=torch.long))]
+            seconds[index] = min(seconds[index], clock() - start)
+    return seconds
 
 
 @torch.inference_mode()
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--repeats", type=int, default=5)
+    parser = argparse.ArgumentParser()
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    theirs = small()
-    ours = copy.deepcopy(theirs)
-    speed_up(ours)
-    print(
-        f"{'length':>8} {'hf ms':>8} {'ours ms':>8} {'linear ms':>10} {'hf/ours':>8} "
-        f"{'ours/linear':>12} {'error':>9}"
-    )
-    for name, mask in batches():
-        ids = torch.randint(3, 1000, mask.shape)
+    clock = time.process_time if options.threads == 1 else time.perf_counter
+    original = small()
+    fast = copy.deepcopy(original)
+    speed_up(fast)
+    print(" ".join(f"{column:>11}" for column in COLUMNS))
+    for name, lengths in batches():
+        mask = (torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]).long()
+        ids = torch.randint(3, WORDS, mask.shape)
 
         def run(model: DebertaV2Model, ids: Tensor = ids, mask: Tensor = mask) -> Tensor:
             hidden: Tensor = model(ids, mask).last_hidden_state
-            return hidden * mask[..., None]
+            return hidden
 
-        error = (run(theirs) - run(ours)).abs().max().item()
-        calls = (lambda: run(theirs), lambda: run(ours), linear_layers(theirs, int(mask.sum())))
-        hf, own, linear = interleaved(calls, options.repeats)
+        error = ((run(original) - run(fast)) * mask[..., None]).abs().max().item()
+        calls = (lambda: run(original), lambda: run(fast), linear_layers(original, sum(lengths)))
+        hf, ours, linear = (1e3 * seconds for seconds in least(calls, options.repeats, clock))
+        times = f"{name:>11} {hf:11.1f} {ours:11.1f} {linear:11.1f}"
         print(
-            f"{name:>8} {hf * 1e3:8.0f} {own * 1e3:8.0f} {linear * 1e3:10.0f}"
-            f" {hf / own:8.2f} {own / linear:12.2f} {error:9.1e}"
+            f"{times} {hf / ours:11.2f} {hf / linear:11.2f} {ours / linear:11.2f} {error:11.1e}", flush=True
         )
 
 

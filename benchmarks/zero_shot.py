@@ -37,7 +37,7 @@ def main() -> None:
     print(f"best single threshold: {best}")
     everyday = list(read_examples(EVERYDAY))
     predicted = predict(extractor, everyday)
-    for threshold in sorted({0.3, 0.4, 0.5, best}):
+    for threshold in sorted({0.3, 0.5, best, float(extractor.info()["threshold"])}):
         scores = scores_at(everyday, predicted, threshold).micro
         print(
             f"everyday sentences at {threshold}: F1 {100 * scores.f1:.1f}, "
