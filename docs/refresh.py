@@ -30,10 +30,10 @@ _BLOCK = re.compile(
 )
 
 PICTURE_TEXT = (
-    "On Monday Tim Cook opened the first Apple store in Nairobi. The new iPhone costs $799, "
-    "and Kenya Airways flew in 300 guests from London, among them Lewis Hamilton."
+    "Lewis Hamilton won the British Grand Prix at Silverstone on Sunday for Mercedes. "
+    "A day later Apple unveiled the new iPhone in Cupertino, California, from $799."
 )
-PICTURE_LABELS = ("person", "company", "city", "product", "price", "date")
+PICTURE_LABELS = ("person", "company", "city", "product", "price", "date", "event")
 _COLUMNS = 88
 # Without the fonts that rich would fetch: pictures on a web page may not load anything.
 _SVG = """\
