@@ -214,13 +214,13 @@ class Reference:
             "num_rnn_layers": spec.lstm_layers,
             "max_width": 6,
         }
-        with warnings.catch_warnings(), torch.random.fork_rng():
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            torch.manual_seed(0)
             self.gliner = GLiNER.from_config(settings | spec.settings, backbone_from_pretrained=False)
-            for parameter in self.gliner.model.parameters():
-                if parameter.dim() > 1:
-                    parameter.data.normal_(0.0, 1.5 * parameter.shape[-1] ** -0.5)
+        generator = torch.Generator().manual_seed(0)
+        for parameter in self.gliner.model.parameters():
+            if parameter.dim() > 1:
+                parameter.data.normal_(0.0, 1.5 * parameter.shape[-1] ** -0.5, generator=generator)
         self._token_level = spec.span_mode == "token_level"
         self._spread(texts, labels)
 
