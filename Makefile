@@ -6,7 +6,7 @@ DEMO := Elton John performed in New York on 12 May 2022 for Apple, and tickets c
 .PHONY: demo test lint types tests clean
 
 demo: .venv/installed
-	@$(BIN)/gliner-mt extract --format table --labels "person,city,date,company,price" --text "$(DEMO)"
+	@$(BIN)/gliner-mt extract --format table --labels "person,city,date,company,price" --text '$(DEMO)'
 
 test: lint types tests
 

@@ -1,6 +1,6 @@
 """Peak memory and speed against the length of a document: memory should not grow with it.
 
-    python -m benchmarks.long_document [--words 10000 100000 1000000] [--model FOLDER]
+    python -m benchmarks.long_document [--words 10000 100000 1000000] [--model FOLDER] [--threshold T]
 
 Each length runs in a process of its own, over text of made-up sentences with entities scattered in it.
 """
@@ -33,13 +33,13 @@ def document(words: int) -> str:
     return " ".join(parts)
 
 
-def measure(words: int, model: str | None) -> None:
+def measure(words: int, model: str | None, threshold: float | None) -> None:
     from gliner_mt import NER, Extractor
 
     extractor = Extractor.load(model)
     text = document(words)
     started = time.perf_counter()
-    spans = extractor.extract(text, NER(LABELS))
+    spans = extractor.extract(text, NER(LABELS, threshold=threshold))
     seconds = time.perf_counter() - started
     assert all(text[span.start : span.end] == span.text for span in spans)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -52,15 +52,17 @@ def main() -> None:
     )
     parser.add_argument("--words", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
     parser.add_argument("--model", default=None)
+    parser.add_argument("--threshold", type=float, default=None)
     parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:
-        measure(arguments.one, arguments.model)
+        measure(arguments.one, arguments.model, arguments.threshold)
         return
     first = None
     for words in arguments.words:
         command = [sys.executable, "-m", "benchmarks.long_document", "--one", str(words)]
         command += ["--model", arguments.model] if arguments.model else []
+        command += ["--threshold", str(arguments.threshold)] if arguments.threshold else []
         line = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1]
         result = json.loads(line)
         first = first or result["peak_mib"]
