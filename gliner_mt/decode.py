@@ -41,6 +41,17 @@ def resolve_overlaps(candidates: Iterable[Candidate], *, nested: bool, multi_lab
     return sorted(kept, key=lambda c: (c.word_start, -c.word_end, c.label))
 
 
+def uncrossed(candidates: Iterable[Candidate], word: int) -> int:
+    """Return the last boundary between words, `word` or before it, that no candidate crosses.
+
+    What stands before it and what stands behind it can be resolved apart.
+    """
+    for one in sorted(candidates, key=lambda c: -c.word_start):
+        if one.word_start < word < one.word_end:
+            word = one.word_start
+    return word
+
+
 class _Taken(Protocol):
     """The spans kept so far, indexed by word so that a new span is compared with its neighbours only."""
 

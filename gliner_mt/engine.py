@@ -1,7 +1,8 @@
 """From a stream of texts to scored spans: windows, batches across texts, answers in order, bounded memory.
 
 Windows of all texts in hand are sorted by length and batched together; a text is answered as soon as its own
-windows and those of the texts before it are scored. Beside the texts in hand, only spans found are kept.
+windows and those of the texts before it are scored. Spans are settled as a text is read: beside the texts in
+hand, only answers are kept.
 """
 
 from collections import deque
@@ -14,7 +15,7 @@ import torch
 from torch import Tensor
 
 from gliner_mt.batch import Collator, Row, token_budget_batches
-from gliner_mt.decode import Candidate, resolve_overlaps
+from gliner_mt.decode import Candidate, resolve_overlaps, uncrossed
 from gliner_mt.errors import InputError
 from gliner_mt.labels import LabelEncoding, Prompt
 from gliner_mt.model import SpanMatcher
@@ -48,12 +49,17 @@ class Limits:
 
 @dataclass(slots=True)
 class _Document:
+    """A text in hand: its windows so far, the spans settled, and what was found behind them.
+
+    `found` pairs the index of a window with a candidate; `starts` and `ends` give its characters.
+    """
+
     text: str
     windows: list[Window] = field(default_factory=list)
     found: list[tuple[int, Candidate]] = field(default_factory=list)
     starts: dict[int, int] = field(default_factory=dict)
     ends: dict[int, int] = field(default_factory=dict)
-    unscored: int = 0
+    spans: list[Span] = field(default_factory=list)
     read: bool = False
 
 
@@ -88,8 +94,10 @@ class Engine:
         steps = self._jobs(texts, groups, waiting)
         while taken := list(_take(steps, self.limits.batch_tokens * _READ_AHEAD)):
             self._score(list(chain.from_iterable(taken)))
-            while waiting and waiting[0].read and not waiting[0].unscored:
-                yield _answer(waiting.popleft(), queries)
+            for document in waiting:
+                _settle(document, queries)
+            while waiting and waiting[0].read:
+                yield waiting.popleft().spans
 
     def _label_groups(self, queries: Queries) -> list[LabelGroup]:
         """Split labels that would fill more than half of a window; as few groups as that allows.
@@ -141,7 +149,6 @@ class Engine:
             waiting.append(document)
             for window, words in windows_of(text, self.labels.tokenizer, budget, self.overlap):
                 document.windows.append(window)
-                document.unscored += len(groups)
                 yield [self._job(document, words, group) for group in groups]
             document.read = True
             yield []
@@ -158,8 +165,6 @@ class Engine:
     def _score(self, jobs: Sequence[_Job]) -> None:
         for part in token_budget_batches([job.length for job in jobs], self.limits.batch_tokens):
             batch = [jobs[i] for i in part]
-            for job in batch:
-                job.document.unscored -= 1
             for row, start, end, label, score in self._find(batch):
                 _remember(batch[row], start, end, label, score)
 
@@ -211,14 +216,24 @@ def _remember(job: _Job, start: int, end: int, label: int, score: float) -> None
     document.found.append((job.window, Candidate(first, last, job.group.indices[label], score)))
 
 
-def _answer(document: _Document, queries: Queries) -> list[Span]:
-    candidates = merge_windows(document.windows, document.found)
-    spans = []
-    for one in resolve_overlaps(candidates, nested=queries.nested, multi_label=queries.multi_label):
+def _settle(document: _Document, queries: Queries) -> None:
+    """Make spans of the candidates that no window to come can change, and forget all others before them.
+
+    A later window starts after the last one: it holds no span that starts up to there, and finds none. Up to
+    a word that no candidate crosses, overlaps are resolved as they would be on the whole text.
+    """
+    last = document.windows[-1] if document.windows else Window(0, 0)
+    known = last.word_end if document.read else last.word_start + 1
+    owned = merge_windows(document.windows, [pair for pair in document.found if pair[1].word_start < known])
+    until = uncrossed(owned, known)
+    settled = [one for one in owned if one.word_end <= until]
+    for one in resolve_overlaps(settled, nested=queries.nested, multi_label=queries.multi_label):
         start, end = document.starts[one.word_start], document.ends[one.word_end]
         label = queries.labels[one.label].name
-        spans.append(Span(start, end, document.text[start:end], label, one.score))
-    return spans
+        document.spans.append(Span(start, end, document.text[start:end], label, one.score))
+    document.found = [pair for pair in document.found if pair[1].word_start >= until]
+    document.starts = {one.word_start: document.starts[one.word_start] for _, one in document.found}
+    document.ends = {one.word_end: document.ends[one.word_end] for _, one in document.found}
 
 
 def _threshold(label: Label, default: float) -> float:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gliner_mt.decode import Candidate, resolve_overlaps
+from gliner_mt.decode import Candidate, resolve_overlaps, uncrossed
 
 
 def build(start: int, width: int, label: int, score: float) -> Candidate:
@@ -121,3 +121,27 @@ def test_a_chain_through_a_long_document_takes_linear_time(nested: bool) -> None
     chain = [Candidate(i, i + 2, 0, 0.5) for i in range(words)]
     kept = resolve_overlaps(chain, nested=nested, multi_label=False)
     assert kept == chain[::2]
+
+
+@settings(deadline=None, max_examples=200)
+@given(found=candidates, word=st.integers(0, 18), **rules)
+def test_what_a_boundary_parts_is_resolved_apart(
+    found: list[Candidate], word: int, nested: bool, multi_label: bool
+) -> None:
+    boundary = uncrossed(found, word)
+    assert boundary <= word
+    before = [one for one in found if one.word_end <= boundary]
+    behind = [one for one in found if one.word_start >= boundary]
+    assert len(before) + len(behind) == len(found)
+    apart = [
+        one
+        for part in (before, behind)
+        for one in resolve_overlaps(part, nested=nested, multi_label=multi_label)
+    ]
+    assert apart == resolve_overlaps(found, nested=nested, multi_label=multi_label)
+
+
+def test_the_last_uncrossed_boundary_is_taken() -> None:
+    found = [Candidate(0, 2, 0, 0.9), Candidate(3, 6, 0, 0.9), Candidate(5, 9, 0, 0.9)]
+    assert [uncrossed(found, word) for word in range(10)] == [0, 0, 2, 3, 3, 3, 3, 3, 3, 9]
+    assert uncrossed([], 7) == 7

@@ -174,7 +174,11 @@ def test_an_endless_stream_is_answered_as_it_comes(engine: Engine, text: str) ->
     assert ahead < len(read) <= 2 * ahead
 
 
-def test_a_long_document_is_read_in_parts(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("nested", [False, True])
+def test_a_long_document_is_read_in_parts(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, nested: bool
+) -> None:
+    queries = NER(LABELS, threshold=0.5, nested=nested, multi_label=nested).queries()
     monkeypatch.setattr(engine_module, "_READ_AHEAD", 1)
     in_hand: list[int] = []
     score = Engine._score
@@ -186,8 +190,8 @@ def test_a_long_document_is_read_in_parts(engine: Engine, monkeypatch: pytest.Mo
     monkeypatch.setattr(Engine, "_score", watched)
     small = Engine(engine.model, engine.labels, Limits(128, 256), 0.5)
     text = " ".join(WORDS * 60)
-    answer = next(small.spans([text], ASK))
+    answer = next(small.spans([text], queries))
     assert len(in_hand) > 5
     assert max(in_hand) <= 256 + 128
     monkeypatch.setattr(engine_module, "_READ_AHEAD", 100)
-    assert_same([answer], [next(engine.spans([text], ASK))])
+    assert_same([answer], [next(engine.spans([text], queries))])
