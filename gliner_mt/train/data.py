@@ -1,13 +1,12 @@
-"""Annotated examples from files: one JSON object a line, plain or gzipped."""
+"""Annotated examples and plain texts from files: one JSON object a line, plain or gzipped."""
 
-import gzip
 import json
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from gliner_mt.errors import InputError
+from gliner_mt.formats.files import numbered_lines
 from gliner_mt.types import Entity, Example
 
 _EXPECTED = "expected an object with text, entities [{start, end, label}] and labels [name]"
@@ -22,18 +21,36 @@ def read_examples(path: Path) -> Iterator[Example]:
     Raises:
         InputError: no such file, or a record that is not of this form; the line is named.
     """
-    if not path.is_file():
-        raise InputError(f"there is no file {path}; expected .jsonl or .jsonl.gz with one example a line.")
-    number = 0
+    for number, line in numbered_lines(path):
+        if line.strip():
+            yield parse_example(line, f"{path}, line {number}")
+
+
+def read_texts(path: Path, column: str = "text") -> Iterator[str]:
+    """Yield the texts of a file, plain or gzipped: a `.txt` or `.md` is one, a `.jsonl` has one in each line.
+
+    Raises:
+        InputError: no such file, one of another kind, or a line without a text; the line is named.
+    """
+    kind = Path(path.stem).suffix if path.suffix == ".gz" else path.suffix
+    if kind in (".txt", ".md"):
+        yield "".join(line for _, line in numbered_lines(path))
+        return
+    if kind != ".jsonl":
+        raise InputError(f"{path} is no .txt, .md or .jsonl file, nor one of them gzipped; convert it.")
+    for number, line in numbered_lines(path):
+        if line.strip():
+            yield _text(line, column, f"{path}, line {number}")
+
+
+def _text(line: str, column: str, where: str) -> str:
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as lines:
-            for number, line in enumerate(lines, start=1):
-                if line.strip():
-                    yield parse_example(line.decode("utf-8"), f"{path}, line {number}")
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
-        raise InputError(
-            f"{path}, after line {number}: {error}; expected UTF-8 text, whole if gzipped. Fetch it again."
-        ) from error
+        text = json.loads(line)[column]
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise InputError(f"{where}: {error!r}; expected an object with a text in {column!r}.") from error
+    if not isinstance(text, str):
+        raise InputError(f"{where}: {column!r} holds {text!r}; expected a string.")
+    return text
 
 
 def parse_example(line: str, where: str) -> Example:

@@ -1,0 +1,79 @@
+"""Entities as CoNLL columns: the word first, its tag last, a blank line after each sentence.
+
+CoNLL-2003, CrossNER, WNUT, WikiGold and most other token-level sets come like this (Tjong Kim Sang and
+De Meulder 2003, "Introduction to the CoNLL-2003 Shared Task", section 2).
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from gliner_mt.errors import InputError
+from gliner_mt.formats.files import NO_NAMES, numbered_lines
+from gliner_mt.formats.words import join_words
+from gliner_mt.types import Entity, Example
+
+_TAG = re.compile(r"O|[BIESLU]-.+")
+_ENDS = " \r\n"  # a word may be another kind of space
+_Sentence = list[tuple[str, str]]
+
+
+def read_conll(path: Path, names: Mapping[str, str] = NO_NAMES) -> Iterator[Example]:
+    """Yield a text for each sentence, its words joined by spaces.
+
+    Columns are separated by tabs or spaces. Tags may be IOB1, BIO, BIOES or BILOU. `-DOCSTART-` lines and
+    comments are left out. The types of the whole file count as annotated in every sentence. `names` says what
+    a type is called; others keep their names.
+
+    Raises:
+        InputError: no such file, or a line without a tag; the line is named.
+    """
+    sentences = list(_sentences(path))
+    types = {tag[2:] for sentence in sentences for _, tag in sentence if tag != "O"}
+    labels = tuple(sorted({names.get(name, name) for name in types}))
+    for sentence in sentences:
+        joined = join_words([word for word, _ in sentence])
+        places = (
+            (joined.characters(first, end), names.get(name, name))
+            for first, end, name in tagged_ranges([tag for _, tag in sentence])
+        )
+        entities = tuple(Entity(place.start, place.end, label) for place, label in places)
+        yield Example(joined.text, entities, labels)
+
+
+def tagged_ranges(tags: Sequence[str]) -> Iterator[tuple[int, int, str]]:
+    """Yield first word, word after the last, and type of each entity, as `conlleval` finds them."""
+    first, kind = 0, ""
+    for number, tag in enumerate(tags):
+        prefix, _, name = tag.partition("-")
+        if kind and (name != kind or prefix in "BSU"):
+            yield first, number, kind
+            kind = ""
+        if name and not kind:
+            first, kind = number, name
+        if kind and prefix in "ELSU":
+            yield first, number + 1, kind
+            kind = ""
+    if kind:
+        yield first, len(tags), kind
+
+
+def _sentences(path: Path) -> Iterator[_Sentence]:
+    sentence: _Sentence = []
+    for number, line in numbered_lines(path):
+        columns = line.split("\t") if "\t" in line else line.split(" ")
+        word, tag = columns[0].strip(_ENDS), columns[-1].strip(_ENDS)
+        tagged = len(columns) > 1 and word and _TAG.fullmatch(tag)
+        if not line.strip() or word == "-DOCSTART-":
+            if sentence:
+                yield sentence
+            sentence = []
+        elif tagged:
+            sentence.append((word, tag))
+        elif not word.startswith("#"):
+            raise InputError(
+                f"{path}, line {number}: {line.strip()!r}; expected a word and, in the last column, "
+                "a tag such as O or B-person."
+            )
+    if sentence:
+        yield sentence

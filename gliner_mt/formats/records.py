@@ -1,0 +1,166 @@
+"""The format of this project: one JSON object a line; offsets are characters, end-exclusive.
+
+Every reader raises `InputError` for a file that cannot be read and for a record that is not of its form, with
+the number of the line.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from gliner_mt.formats.files import expecting, index, json_lines, string, strings
+from gliner_mt.types import (
+    ClassificationExample,
+    Entity,
+    GoldRelation,
+    GoldTuple,
+    Offsets,
+    OpenIEExample,
+    Part,
+    QAExample,
+    RelationExample,
+    SummaryExample,
+)
+
+_RELATIONS = (
+    "an object with text, entities [{start, end, label}] and relations [{head, tail, label}], "
+    "head and tail being indices into entities"
+)
+_QUESTION = "an object with text, question and answers [{start, end}]"
+_TUPLES = "an object with text and tuples [{subject, predicate, arguments}] of {start, end} or {text}"
+_SUMMARY = "an object with text and sentences [{start, end, selected}]"
+_CLASSES = "an object with text, labels (all classes) and gold (those that the text has)"
+
+
+def read_relations(path: Path) -> Iterator[RelationExample]:
+    """Yield texts with relations.
+
+    A record holds `text`, `entities`, `relations` (`head` and `tail` are indices into `entities`), `labels`
+    (the relation types annotated in this text) and `entity_labels`; without these, the types that occur.
+    """
+    for where, record in json_lines(path, _RELATIONS):
+        with expecting(where, _RELATIONS):
+            example = relation_example(record, record.get("labels"), record.get("entity_labels"))
+        yield example
+
+
+def read_questions(path: Path) -> Iterator[QAExample]:
+    """Yield records with `text`, `question` and `answers`, any of which is right; there may be none."""
+    for where, record in json_lines(path, _QUESTION):
+        with expecting(where, _QUESTION):
+            example = qa_example(string(record["text"]), record)
+        yield example
+
+
+def read_tuples(path: Path) -> Iterator[OpenIEExample]:
+    """Yield texts with tuples of Open IE.
+
+    A record holds `text` and `tuples` of `subject` (or null), `predicate` and `arguments` (a list), each with
+    `start` and `end`, or with `text` alone where it is not worded as in the text, and perhaps a `question`.
+    """
+    for where, record in json_lines(path, _TUPLES):
+        with expecting(where, _TUPLES):
+            text = string(record["text"])
+            example = OpenIEExample(text, tuple(gold_tuple(item, text) for item in record["tuples"]))
+        yield example
+
+
+def read_summaries(path: Path) -> Iterator[SummaryExample]:
+    """Yield texts with their key sentences.
+
+    A record holds `text` and `sentences`, each with `selected`; perhaps a `summary` and the `query` that it
+    was to answer. Sentences of no characters are left out.
+    """
+    for where, record in json_lines(path, _SUMMARY):
+        with expecting(where, _SUMMARY):
+            example = _summary_example(record)
+        yield example
+
+
+def read_classes(path: Path) -> Iterator[ClassificationExample]:
+    """Yield records with `text`, `labels` (all classes) and `gold` (the classes of this text)."""
+    for where, record in json_lines(path, _CLASSES):
+        with expecting(where, _CLASSES):
+            labels, gold = strings(record["labels"]), strings(record["gold"])
+            if not set(gold) <= set(labels):
+                raise ValueError(f"gold {sorted(set(gold) - set(labels))} is not among the labels")
+            example = ClassificationExample(string(record["text"]), labels, gold)
+        yield example
+
+
+def offsets(value: Mapping[str, Any], text: str) -> Offsets:
+    """Return the place that an object names. Raises ValueError if it lies outside, or if `text` differs."""
+    start, end = value["start"], value["end"]
+    if type(start) is not int or type(end) is not int or not 0 <= start < end <= len(text):
+        raise ValueError(f"[{start!r}, {end!r}) is no place in a text of {len(text)} characters")
+    if "text" in value and value["text"] != text[start:end]:
+        raise ValueError(f"[{start}, {end}) is {text[start:end]!r}, not {value['text']!r}")
+    return Offsets(start, end)
+
+
+def entities(values: Sequence[Mapping[str, Any]], text: str) -> tuple[Entity, ...]:
+    """Return a record's entities. Raises ValueError if one lies outside the text."""
+    places = ((offsets(value, text), string(value["label"])) for value in values)
+    return tuple(Entity(place.start, place.end, label) for place, label in places)
+
+
+def relation_example(record: Mapping[str, Any], labels: object, entity_labels: object) -> RelationExample:
+    """Return a record's entities and relations, with the types given or else with those that occur."""
+    text = string(record["text"])
+    found = entities(record["entities"], text)
+    relations = tuple(
+        GoldRelation(
+            found[index(relation["head"], len(found))],
+            found[index(relation["tail"], len(found))],
+            string(relation["label"]),
+        )
+        for relation in record["relations"]
+    )
+    return RelationExample(
+        text,
+        found,
+        relations,
+        strings(entity_labels or sorted({entity.label for entity in found})),
+        strings(labels or sorted({relation.label for relation in relations})),
+    )
+
+
+def qa_example(text: str, value: Mapping[str, Any]) -> QAExample:
+    """Return a question to `text` with its answers."""
+    return QAExample(
+        text, string(value["question"]), tuple(offsets(answer, text) for answer in value["answers"])
+    )
+
+
+def gold_tuple(value: Mapping[str, Any], text: str) -> GoldTuple:
+    """Return a tuple about `text`."""
+    subject = value["subject"]
+    return GoldTuple(
+        part(value["predicate"], text),
+        None if subject is None else part(subject, text),
+        tuple(part(argument, text) for argument in value["arguments"]),
+    )
+
+
+def part(value: Mapping[str, Any], text: str) -> Part:
+    """Return a part of a tuple: a place in `text`, or words alone."""
+    question = string(value.get("question", ""))
+    if "start" not in value:
+        return Part(string(value["text"]), question=question)
+    at = offsets(value, text)
+    return Part(text[at.start : at.end], at, question)
+
+
+def _summary_example(record: Mapping[str, Any]) -> SummaryExample:
+    text = string(record["text"])
+    sentences = [sentence for sentence in record["sentences"] if sentence["start"] != sentence["end"]]
+    chosen = [sentence["selected"] for sentence in sentences]
+    if not all(isinstance(value, bool) for value in chosen):
+        raise TypeError("selected is not true or false")
+    return SummaryExample(
+        text,
+        tuple(offsets(sentence, text) for sentence in sentences),
+        tuple(number for number, value in enumerate(chosen) if value),
+        string(record.get("summary", "")),
+        string(record.get("query", "")),
+    )
