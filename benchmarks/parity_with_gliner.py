@@ -8,6 +8,9 @@ model and saves it; both read the sentences of a file in one batch, with that fi
 largest difference between probabilities, and for how many sentences the decoded spans are identical under
 each of the four rules of overlap (flat or nested, one label a span or several), with the number of spans.
 
+Beside those: bi-encoders on each backbone, poly-encoders with several schemas, and decoders, LLaMA and Qwen2.
+The package runs decoders causal; its own backbone is made bidirectional here, as they were trained.
+
 Sentences with a word that the vocabulary cannot see at all (a lone joiner, say) are left out and counted: the
 package takes the next word's vector for it, and so on to the end of the sentence.
 """
@@ -28,9 +31,11 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
+from parity_labels import SCHEMAS, Bidirectional, apart, write_decoder
 from parity_models import (
     BACKBONES,
     OVERLAPS,
+    SPAN_MODES,
     Answers,
     Ours,
     Reference,
@@ -40,6 +45,7 @@ from parity_models import (
     write_backbone,
 )
 
+DECODERS = ("llama", "qwen2")
 MOST_LABELS = 5
 MOST_CHARACTERS = 300
 PROBABILITIES_CLOSE = 1e-5
@@ -125,7 +131,8 @@ def compare(theirs: Sequence[Answers], ours: Ours, sentences: Sequence[Sentences
 
 def run(specs: Sequence[Spec], backbone: Path, sentences: Sequence[Sentences], work: Path) -> list[Result]:
     """Return the results of one model, saved with each of the configs of `specs`."""
-    reference = Reference(specs[0], backbone, sentences[0].texts, sentences[0].labels)
+    kind = Bidirectional if specs[0].backbone in DECODERS else Reference
+    reference = kind(specs[0], backbone, sentences[0].texts, sentences[0].labels)
     theirs: list[Answers] = []
     results = []
     for spec in specs:
@@ -135,10 +142,40 @@ def run(specs: Sequence[Spec], backbone: Path, sentences: Sequence[Sentences], w
         result = compare(theirs, ours, kept)
         scores = f"difference {result.difference:.1e}"
         print(
-            f"{spec!s:50} {scores}  same spans {result.same}/{result.sentences} ({result.spans})", flush=True
+            f"{name_of(spec):50} {scores}  same spans {result.same}/{result.sentences} ({result.spans})",
+            flush=True,
         )
         results.append(result)
     return results
+
+
+def label_specs(labels_encoder: Path) -> list[Spec]:
+    """Return bi- and poly-encoders, and prompts before decoders."""
+    heads = ("markerV0", "token_level")
+    bi = [
+        apart(Spec(kind, projection, span_mode=mode), labels_encoder)
+        for kind, projection, mode in itertools.product(BACKBONES, (False, True), heads)
+    ]
+    poly = [
+        apart(Spec("bert", True, span_mode=mode), labels_encoder, *schema)
+        for schema, mode in itertools.product(SCHEMAS, heads)
+    ]
+    first_token = {"embed_ent_token": False}
+    decoders = [
+        Spec(kind, span_mode=mode, settings=settings)
+        for kind, mode, settings in itertools.product(DECODERS, SPAN_MODES, ({}, first_token))
+    ]
+    return [*bi, *poly, *decoders]
+
+
+def name_of(spec: Spec) -> str:
+    """Return the words that name a configuration."""
+    schema = spec.settings.get("post_fusion_schema")
+    if schema:
+        return f"{spec} poly {schema} x{spec.settings['num_post_fusion_layers']}"
+    if "labels_encoder" in spec.settings:
+        return f"{spec} bi"
+    return f"{spec} first-token" if "embed_ent_token" in spec.settings else str(spec)
 
 
 def main() -> int:
@@ -152,9 +189,6 @@ def main() -> int:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     sentences = read_sentences(options.data, options.sentences)
-    specs = [spec for spec in all_specs() if set(options.only.split()) <= set(str(spec).split())]
-    if not sentences or not specs:
-        parser.error(f"no sentences in {options.data}, or no configuration {options.only!r}")
     n_sentences = sum(len(part.texts) for part in sentences)
     print(f"{n_sentences} sentences of {len(sentences)} files, {len(OVERLAPS)} rules of overlap")
     vocabulary = [text for part in sentences for text in (*part.texts, *part.labels)]
@@ -164,7 +198,16 @@ def main() -> int:
         backbones = {
             kind: write_backbone(work / kind, kind, vocabulary, vocab_size=2000, hidden=64)
             for kind in BACKBONES
-        }
+        } | {kind: write_decoder(work / kind, kind, vocabulary, 2000, 64) for kind in DECODERS}
+        labels_encoder = write_backbone(work / "labels", "bert", vocabulary, vocab_size=2000, hidden=48)
+        only = set(options.only.split())
+        specs = [
+            spec
+            for spec in (*all_specs(), *label_specs(labels_encoder))
+            if only <= set(name_of(spec).split())
+        ]
+        if not sentences or not specs:
+            parser.error(f"no sentences in {options.data}, or no configuration {options.only!r}")
         for _, same_model in itertools.groupby(specs, key=lambda spec: replace(spec, legacy=False)):
             of_model = list(same_model)
             results += run(of_model, backbones[of_model[0].backbone], sentences, work)

@@ -31,7 +31,8 @@ class Batch:
     """Rows padded to one length.
 
     *Shapes:* b rows, t sub-words, w words, c labels. `groups` is -1 on padding, else as in `Prompt`.
-    `word_first`, `word_last`, `label_first`, `label_last` index sub-words, both inclusive.
+    `word_first`, `word_last`, `label_first`, `label_last` index sub-words, both inclusive. Labels that stand
+    apart from the text are the rows of the batch `apart`, each once; `label_row` says which a text is asked.
     """
 
     ids: Int[Tensor, "b t"]
@@ -44,6 +45,8 @@ class Batch:
     label_first: Int[Tensor, "b c"]
     label_last: Int[Tensor, "b c"]
     n_labels: Int[Tensor, " b"]
+    label_row: Int[Tensor, "b c"] | None = None
+    apart: "Batch | None" = None
 
     def to(self, device: torch.device) -> "Batch":
         """Return the batch on `device`."""
@@ -77,6 +80,7 @@ class Collator:
             groups.append([*row.prompt.groups, *[0] * (len(row_ids) - len(row.prompt.ids))])
             first.append(row_first)
             last.append(row_last)
+        label_row, apart = _apart([row.prompt.apart for row in rows])
         return Batch(
             ids=_padded(ids, self._pad_id),
             groups=_padded(groups, PADDING_GROUP),
@@ -87,8 +91,16 @@ class Collator:
             n_words=torch.tensor([len(row.words) for row in rows]),
             label_first=_padded([row.prompt.label_first for row in rows], 0),
             label_last=_padded([row.prompt.label_last for row in rows], 0),
-            n_labels=torch.tensor([len(row.prompt.label_first) for row in rows]),
+            n_labels=torch.tensor([row.prompt.n_labels for row in rows]),
+            label_row=label_row,
+            apart=apart,
         )
+
+
+def label_batch(labels: Sequence[Sequence[int]]) -> Batch:
+    """Return labels, sequences of sub-words with their special tokens, as a batch without words."""
+    # Padding has the id 0, which every vocabulary has: no model sees it.
+    return Collator(0, ())([Row(Prompt(tuple(ids), (0,) * len(ids), (), ()), ()) for ids in labels])
 
 
 def token_budget_batches(lengths: Sequence[int], max_tokens: int) -> Iterator[list[int]]:
@@ -104,6 +116,16 @@ def token_budget_batches(lengths: Sequence[int], max_tokens: int) -> Iterator[li
         batch.append(index)
     if batch:
         yield batch
+
+
+def _apart(
+    rows: Sequence[Sequence[tuple[int, ...]]],
+) -> tuple[Int[Tensor, "b c"], Batch] | tuple[None, None]:
+    """Return which labels that stand apart are asked in each row, and the batch of them, if there are any."""
+    place = {ids: index for index, ids in enumerate(dict.fromkeys(ids for row in rows for ids in row))}
+    if not place:
+        return None, None
+    return _padded([[place[ids] for ids in row] for row in rows], 0), label_batch(list(place))
 
 
 def _positions(rows: Sequence[Row], lengths: Sequence[int]) -> Int[Tensor, "b t"] | None:

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from gliner_mt.heads import Found, Gold, SpanHead
+from gliner_mt.heads import Found, Gold, SpanHead, product
 
 START, END, INSIDE = 0, 1, 2
 
@@ -26,6 +26,11 @@ class BoundaryHead(SpanHead):
         self.joint = joint
         self.max_width = max_width
 
+    @property
+    def logits_per_word(self) -> int:
+        """Start, end and inside."""
+        return 3
+
     def forward(
         self, words: Float[Tensor, "b w d"], labels: Float[Tensor, "b c d"]
     ) -> Float[Tensor, "b w c 3"]:
@@ -43,7 +48,7 @@ class BoundaryHead(SpanHead):
         scores = []
         for c in range(labels.shape[1]):
             weight = of_both[None] * label_product[:, c, None, :]
-            hidden = token_product @ weight.transpose(1, 2) + token_term + label_term[:, c, None, :]
+            hidden = product(token_product, weight.transpose(1, 2)) + token_term + label_term[:, c, None, :]
             scores.append(last(dropout(hidden).relu()))
         return torch.stack(scores, dim=2)
 

@@ -1,4 +1,4 @@
-"""The command `gliner-mt`: `extract` finds spans in texts and files, `info` describes a model."""
+"""The command `gliner-mt`: `extract` finds spans, `info` describes a model, `adapt` makes a backbone."""
 
 import json
 import os
@@ -6,6 +6,7 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -16,6 +17,7 @@ from rich.text import Text
 
 from gliner_mt import __version__
 from gliner_mt import options as opt
+from gliner_mt.config import from_yaml
 from gliner_mt.console import Interrupts, Messages, Screen, progress_bar, reporting, standard_output
 from gliner_mt.errors import InputError
 from gliner_mt.html_page import HtmlPage
@@ -115,6 +117,25 @@ def info(
         for name, fact in facts.items():
             table.add_row(Text(visible(name)), Text(visible(fact)))
         Screen(file=out).print(table)
+
+
+@app.command(help=opt.ADAPT_HELP)
+def adapt(
+    config: opt.AdaptConfigFile,
+    out: opt.AdaptOut,
+    texts: opt.AdaptTexts = None,
+    model: opt.AdaptModel = None,
+    local_files_only: opt.Offline = False,
+) -> None:
+    """Turn a decoder language model into an encoder."""
+    with reporting() as messages:
+        from gliner_mt.train.adapt import AdaptConfig
+        from gliner_mt.train.adapt import adapt as adapt_decoder
+
+        recipe = from_yaml(AdaptConfig, config)
+        recipe = replace(recipe, texts=tuple(texts or recipe.texts), model=model or recipe.model)
+        adapt_decoder(recipe, out, local_files_only=local_files_only)
+        messages.note(f"wrote {out}")
 
 
 def load_extractor(choice: ModelChoice) -> "Extractor":

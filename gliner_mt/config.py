@@ -3,12 +3,18 @@
 import difflib
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
+from pathlib import Path
 from typing import Any, TypeVar, get_args, get_type_hints
+
+import yaml
 
 from gliner_mt.errors import ConfigError
 
 HEADS = ("marker", "marker_v0", "boundary")
-LABELS = ("prompt", "parallel")
+LABELS = ("prompt", "parallel", "separate", "fused")
+APART = ("separate", "fused")
+"""Label encodings in which labels stand apart from the text and have an encoder of their own."""
+FUSION_BLOCKS = ("l2l", "l2t", "t2l", "t2t")
 POOLINGS = ("first", "last", "mean", "max")
 
 ConfigT = TypeVar("ConfigT")
@@ -20,19 +26,26 @@ class ModelConfig:
 
     Attributes:
         backbone: the Hugging Face config of the encoder, `model_type` included.
-        labels: `prompt` (published GLiNER) or `parallel` (labels without an order).
+        labels: `prompt` (published GLiNER), `parallel` (labels without an order), `separate` (bi-encoder) or
+            `fused` (poly-encoder: separate labels, then words and labels read each other).
         head: `marker`, `marker_v0` (published v0) or `boundary`.
         hidden_size: width of word and label vectors in the head.
         max_width: words of the widest span.
         max_tokens: sub-words of a window, prompt and special tokens included.
-        marker_id: the token that stands before each label.
-        separator_id: the token between the labels and the text.
+        marker_id: the token that stands before each label; None where labels stand apart.
+        separator_id: the token between the labels and the text; None where labels stand apart.
+        label_backbone: the Hugging Face config of the encoder of labels that stand apart, else None.
+        fusion: of `fused`: the blocks of a layer in order, each `l2l`, `l2t`, `t2l` or `t2t`; in `l2t`, say,
+            labels read the text. They have as many heads as the backbone.
+        fusion_layers: of `fused`: how often the blocks are repeated.
         text_position: position id of the text's first sub-word, for `parallel`.
         marker_is_label: the marker's vector stands for the label; else the first sub-word behind it does.
         label_projection: label vectors pass a two-layer projection.
         lstm_layers: layers of the LSTM over words.
         word_shapes: the backbone is told how words are written.
         pooling: how the sub-words of a word become its vector.
+        causal: of decoders: sub-words see earlier ones only, for checkpoints that were trained so.
+        hidden_shift: of decoders: a sub-word's vector is the state this many places before it, 0 or 1.
         dropout: of projections and heads, in training.
         threshold: what a span's probability must exceed, unless the caller or a label says otherwise.
     """
@@ -40,9 +53,12 @@ class ModelConfig:
     backbone: Mapping[str, Any]
     hidden_size: int
     max_tokens: int
-    marker_id: int
-    separator_id: int
+    marker_id: int | None = None
+    separator_id: int | None = None
     labels: str = "prompt"
+    label_backbone: Mapping[str, Any] | None = None
+    fusion: tuple[str, ...] = ()
+    fusion_layers: int = 1
     head: str = "marker"
     max_width: int = 12
     text_position: int = 32
@@ -51,6 +67,8 @@ class ModelConfig:
     lstm_layers: int = 0
     word_shapes: bool = False
     pooling: str = "first"
+    causal: bool = False
+    hidden_shift: int = 0
     dropout: float = 0.1
     threshold: float = 0.5
 
@@ -61,24 +79,50 @@ class ModelConfig:
         for name in ("hidden_size", "max_tokens", "max_width"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}; expected at least 1.")
+        if self.hidden_shift not in (0, 1):
+            raise ConfigError(
+                f"hidden_shift is {self.hidden_shift}; expected 0, or 1 for states that foresee what follows."
+            )
         if self.lstm_layers < 0:
             raise ConfigError(f"lstm_layers is {self.lstm_layers}; expected 0 (none) or more.")
         if self.lstm_layers and self.hidden_size % 2:
             raise ConfigError(f"hidden_size is {self.hidden_size}; a two-way LSTM needs an even one.")
-        half = self.max_tokens // 2
-        if self.labels == "parallel" and not 2 <= self.text_position <= half:
-            raise ConfigError(
-                f"text_position is {self.text_position}; expected 2 to {half}, half of max_tokens."
-            )
+        _check_labels(self)
         for name in ("threshold", "dropout"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ConfigError(f"{name} is {getattr(self, name)}; expected a number from 0 to 1.")
-        if "model_type" not in self.backbone:
-            raise ConfigError("backbone has no model_type; expected a Hugging Face config with one.")
+        for name in ("backbone", "label_backbone"):
+            values = getattr(self, name)
+            if values is not None and "model_type" not in values:
+                raise ConfigError(f"{name} has no model_type; expected a Hugging Face config with one.")
 
     def to_dict(self) -> dict[str, Any]:
         """Return the plain values, for JSON."""
         return asdict(self)
+
+
+def _check_labels(config: ModelConfig) -> None:
+    """Raise a `ConfigError` unless there is what the label encoding needs and nothing it never reads."""
+    kind, half = config.labels, config.max_tokens // 2
+    if kind == "parallel" and not 2 <= config.text_position <= half:
+        raise ConfigError(
+            f"text_position is {config.text_position}; expected 2 to {half}, half of max_tokens."
+        )
+    for name, needed in (
+        ("label_backbone", kind in APART),
+        ("fusion", kind == "fused"),
+        ("marker_id", kind not in APART),
+        ("separator_id", kind not in APART),
+    ):
+        if needed is (getattr(config, name) in (None, ())):
+            mend = f"need {name}; give it" if needed else f"never read {name}; leave it out"
+            raise ConfigError(f"labels {kind!r} {mend}.")
+    if kind in APART and not config.marker_is_label:
+        raise ConfigError(f"marker_is_label is false, but labels {kind!r} have no marker; leave it out.")
+    for block in config.fusion:
+        _one_of("a block of fusion", block, FUSION_BLOCKS)
+    if config.fusion_layers < 1:
+        raise ConfigError(f"fusion_layers is {config.fusion_layers}; expected at least 1.")
 
 
 def from_mapping(cls: type[ConfigT], values: Mapping[str, Any], where: str) -> ConfigT:
@@ -104,6 +148,19 @@ def from_mapping(cls: type[ConfigT], values: Mapping[str, Any], where: str) -> C
     return cls(**{key: _checked(hints[key], value, f"{where}.{key}") for key, value in values.items()})
 
 
+def from_yaml(cls: type[ConfigT], path: Path) -> ConfigT:
+    """Make the frozen dataclass `cls` from a YAML file.
+
+    Raises:
+        ConfigError: the file cannot be read, or as in `from_mapping`.
+    """
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"cannot read the config {path}: {error}; expected a YAML file.") from error
+    return from_mapping(cls, values, str(path))
+
+
 def nearest(key: str, known: Mapping[str, object] | tuple[str, ...]) -> str:
     """Return "; did you mean 'x'?" for a close known key, else the list of known ones."""
     close = difflib.get_close_matches(key, list(known), n=1)
@@ -111,12 +168,12 @@ def nearest(key: str, known: Mapping[str, object] | tuple[str, ...]) -> str:
 
 
 def _checked(hint: Any, value: Any, where: str) -> Any:  # noqa: ANN401 - values come from YAML
-    if getattr(hint, "__dataclass_fields__", None) is not None:
-        return from_mapping(hint, value, where)
     options = get_args(hint) if type(None) in get_args(hint) else (hint,)
     if value is None and type(None) in options:
         return None
     plain = next(option for option in options if option is not type(None))
+    if getattr(plain, "__dataclass_fields__", None) is not None:
+        return from_mapping(plain, value, where)
     if plain is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if getattr(plain, "__origin__", None) is tuple and isinstance(value, (list, tuple)):

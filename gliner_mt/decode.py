@@ -1,8 +1,10 @@
-"""Overlap resolution: from scored candidates to the spans of an answer. Pure Python, word indices."""
+"""Overlap resolution: from scored candidates to the spans of an answer. Pure Python."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol, final
+
+from gliner_mt.types import Span
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,25 @@ def uncrossed(candidates: Iterable[Candidate], word: int) -> int:
         if one.word_start < word < one.word_end:
             word = one.word_start
     return word
+
+
+def join_adjacent(spans: Iterable[Span], text: str) -> list[Span]:
+    """Make one span of neighbours with the same label and nothing but white space between them.
+
+    `spans` are in text order, and so is the answer. The score is the least of those that are joined.
+    """
+    joined: list[Span] = []
+    latest: dict[str, int] = {}
+    for span in spans:
+        at = latest.get(span.label, -1)
+        before = joined[at] if at >= 0 else None
+        if before and before.end <= span.start and not text[before.end : span.start].strip():
+            score = min(before.score, span.score)
+            joined[at] = Span(before.start, span.end, text[before.start : span.end], span.label, score)
+        else:
+            latest[span.label] = len(joined)
+            joined.append(span)
+    return joined
 
 
 class _Taken(Protocol):

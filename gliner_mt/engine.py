@@ -12,12 +12,15 @@ from itertools import chain, islice
 from typing import NamedTuple, final
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from gliner_mt.batch import Collator, Row, token_budget_batches
-from gliner_mt.decode import Candidate, resolve_overlaps, uncrossed
+from gliner_mt.decode import Candidate, join_adjacent, resolve_overlaps, uncrossed
 from gliner_mt.errors import InputError
-from gliner_mt.labels import LabelEncoding, Prompt
+from gliner_mt.heads import Found
+from gliner_mt.label_vectors import LabelVectors
+from gliner_mt.labels import LabelEncoding, Prompt, SeparateLabels
 from gliner_mt.model import SpanMatcher
 from gliner_mt.tasks import Label, Queries
 from gliner_mt.tokenization import EncodedWord, WordTokenizer
@@ -29,22 +32,37 @@ _OVERLAP_MARGIN = 8
 # How many batches of sub-words are read ahead, to be sorted by length.
 _READ_AHEAD = 16
 
+FUSED_TOGETHER = 256
+"""Labels that read each other before they are matched (`fused`); more are asked in groups."""
+
 
 @dataclass(frozen=True, slots=True)
 class LabelGroup:
-    """Labels that are asked together: their prompt, their indices in the queries, their thresholds."""
+    """Labels that are scored together: their indices in the queries, their thresholds.
 
-    prompt: Prompt
+    `vectors` (c, d) are those of labels that stand apart; None where labels stand in the prompt.
+    """
+
     indices: tuple[int, ...]
     thresholds: tuple[float, ...]
+    vectors: Float[Tensor, "c d"] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One run of the backbone over a window: the prompt before the text, the labels that are then scored."""
+
+    prompt: Prompt
+    groups: tuple[LabelGroup, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What fits: sub-words of a window (prompt and special tokens included) and of a padded batch."""
+    """What fits: sub-words of a window (prompt included), sub-words and logits of a padded batch."""
 
     window_tokens: int
     batch_tokens: int
+    logits: int = 1 << 25
 
 
 @dataclass(slots=True)
@@ -67,7 +85,7 @@ class _Job(NamedTuple):
     document: _Document
     window: int
     words: Sequence[EncodedWord]
-    group: LabelGroup
+    reading: Reading
     length: int
 
 
@@ -81,6 +99,9 @@ class Engine:
         self.limits = limits
         self._threshold = threshold
         self._collate = Collator(labels.tokenizer.pad_id, labels.tokenizer.suffix)
+        self.label_vectors: LabelVectors | None = None
+        if isinstance(labels, SeparateLabels):
+            self.label_vectors = LabelVectors(model, labels, limits.batch_tokens)
 
     @property
     def overlap(self) -> int:
@@ -89,18 +110,42 @@ class Engine:
 
     def spans(self, texts: Iterable[str], queries: Queries) -> Iterator[list[Span]]:
         """Yield the spans of each text, in order, overlaps resolved."""
-        groups = self._label_groups(queries)
+        if self.label_vectors is None:
+            readings = self._prompted(queries)
+        else:
+            readings = [self._apart(queries, self.label_vectors)]
         waiting: deque[_Document] = deque()
-        steps = self._jobs(texts, groups, waiting)
+        steps = self._jobs(texts, readings, waiting)
         while taken := list(_take(steps, self.limits.batch_tokens * _READ_AHEAD)):
             self._score(list(chain.from_iterable(taken)))
             for document in waiting:
                 _settle(document, queries)
             while waiting and waiting[0].read:
-                yield waiting.popleft().spans
+                done = waiting.popleft()
+                yield join_adjacent(done.spans, done.text) if queries.join_adjacent else done.spans
 
-    def _label_groups(self, queries: Queries) -> list[LabelGroup]:
-        """Split labels that would fill more than half of a window; as few groups as that allows.
+    def _apart(self, queries: Queries, known: LabelVectors) -> Reading:
+        """Return one reading of the bare text; its labels are scored in groups, to bound memory.
+
+        Fused labels read each other: there, too, groups are made in the order of names.
+        """
+        order = list(range(len(queries.labels)))
+        if self.model.fuser is None:
+            words = max(self.limits.batch_tokens, self.limits.window_tokens)
+            size = max(1, self.limits.logits // (words * self.model.head.logits_per_word))
+        else:
+            size = FUSED_TOGETHER
+            if len(order) > size:
+                order.sort(key=lambda i: queries.labels[i].name)
+        vectors = known.of([queries.labels[i].prompt for i in order])
+        groups = (
+            self._label_group(queries, order[at : at + size], vectors[at : at + size])
+            for at in range(0, len(order), size)
+        )
+        return Reading(self.labels.prompt([]), tuple(groups))
+
+    def _prompted(self, queries: Queries) -> list[Reading]:
+        """Split labels that would fill more than half of a window; as few readings as that allows.
 
         Groups are made in the order of names, so that the caller's order of labels changes nothing where the
         label encoding has no order itself.
@@ -125,57 +170,71 @@ class Engine:
                 used = base
             groups[-1].append(index)
             used += sizes[index]
-        return [self._label_group(queries, indices) for indices in groups]
+        return [
+            Reading(
+                self.labels.prompt([queries.labels[i].prompt for i in indices]),
+                (self._label_group(queries, indices),),
+            )
+            for indices in groups
+        ]
 
-    def _label_group(self, queries: Queries, indices: Sequence[int]) -> LabelGroup:
-        labels = [queries.labels[i] for i in indices]
+    def _label_group(
+        self, queries: Queries, indices: Sequence[int], vectors: Tensor | None = None
+    ) -> LabelGroup:
         default = self._threshold if queries.threshold is None else queries.threshold
-        return LabelGroup(
-            self.labels.prompt([label.prompt for label in labels]),
-            tuple(indices),
-            tuple(_threshold(label, default) for label in labels),
-        )
+        thresholds = tuple(_threshold(queries.labels[i], default) for i in indices)
+        return LabelGroup(tuple(indices), thresholds, vectors)
 
     def _jobs(
-        self, texts: Iterable[str], groups: Sequence[LabelGroup], waiting: deque[_Document]
+        self, texts: Iterable[str], readings: Sequence[Reading], waiting: deque[_Document]
     ) -> Iterator[list[_Job]]:
-        """Yield the jobs of each window, one for every group, and at the end of each text an empty list.
+        """Yield the jobs of each window, one for every reading, and at the end of each text an empty list.
 
         Documents enter `waiting` as they open.
         """
-        budget = self._text_budget(groups)
+        budget = self._text_budget(readings)
         for text in texts:
             document = _Document(text)
             waiting.append(document)
             for window, words in windows_of(text, self.labels.tokenizer, budget, self.overlap):
                 document.windows.append(window)
-                yield [self._job(document, words, group) for group in groups]
+                yield [self._job(document, words, reading) for reading in readings]
             document.read = True
             yield []
 
-    def _job(self, document: _Document, words: Sequence[EncodedWord], group: LabelGroup) -> _Job:
-        length = len(Row(group.prompt, words)) + len(self.labels.tokenizer.suffix)
-        return _Job(document, len(document.windows) - 1, words, group, length)
+    def _job(self, document: _Document, words: Sequence[EncodedWord], reading: Reading) -> _Job:
+        length = len(Row(reading.prompt, words)) + len(self.labels.tokenizer.suffix)
+        return _Job(document, len(document.windows) - 1, words, reading, length)
 
-    def _text_budget(self, groups: Sequence[LabelGroup]) -> int:
+    def _text_budget(self, readings: Sequence[Reading]) -> int:
         """Sub-words of text in a window beside the longest prompt."""
-        before = max(max(len(group.prompt.ids), group.prompt.text_position) for group in groups)
+        before = max(max(len(reading.prompt.ids), reading.prompt.text_position) for reading in readings)
         return self.limits.window_tokens - before - len(self.labels.tokenizer.suffix)
 
     def _score(self, jobs: Sequence[_Job]) -> None:
         for part in token_budget_batches([job.length for job in jobs], self.limits.batch_tokens):
             batch = [jobs[i] for i in part]
-            for row, start, end, label, score in self._find(batch):
-                _remember(batch[row], start, end, label, score)
+            for groups, found in self._find(batch):
+                for row, start, end, label, score in zip(*(x.tolist() for x in found), strict=True):
+                    _remember(batch[row], start, end, groups[row].indices[label], score)
 
-    def _find(self, jobs: Sequence[_Job]) -> Iterator[tuple[int, int, int, int, float]]:
+    @torch.inference_mode()
+    def _find(self, jobs: Sequence[_Job]) -> Iterator[tuple[Sequence[LabelGroup], Found]]:
+        """Yield what is found in the rows, with the first label group of each, then with the second …."""
         device = next(self.model.parameters()).device
-        batch = self._collate([Row(job.group.prompt, job.words) for job in jobs]).to(device)
-        with torch.inference_mode():
-            logits = self.model(batch).float()
-            thresholds = _padded_thresholds([job.group.thresholds for job in jobs]).to(device)
-            found = self.model.head.find(logits, batch.n_words, thresholds)
-        return zip(*(column.tolist() for column in found), strict=True)
+        batch = self._collate([Row(job.reading.prompt, job.words) for job in jobs]).to(device)
+        words, prompted = self.model.read(batch)
+        for groups in zip(*(job.reading.groups for job in jobs), strict=True):
+            labels, n_labels, asked = prompted, batch.n_labels, groups
+            if groups[0].vectors is not None:  # labels that stand apart are the same for all rows
+                labels, n_labels, asked = (
+                    groups[0].vectors[None],
+                    torch.full_like(batch.n_words, len(groups[0].indices)),
+                    groups[:1],
+                )
+            logits = self.model.match(words, labels, batch.n_words, n_labels).float()
+            thresholds = _padded_thresholds([group.thresholds for group in asked]).to(device)
+            yield groups, self.model.head.find(logits, batch.n_words, thresholds)
 
 
 def windows_of(
@@ -213,7 +272,7 @@ def _remember(job: _Job, start: int, end: int, label: int, score: float) -> None
     first, last = offset + start, offset + end
     document.starts[first] = job.words[start].start
     document.ends[last] = job.words[end - 1].end
-    document.found.append((job.window, Candidate(first, last, job.group.indices[label], score)))
+    document.found.append((job.window, Candidate(first, last, label, score)))
 
 
 def _settle(document: _Document, queries: Queries) -> None:

@@ -6,7 +6,10 @@ from typing import TypeVar, final
 
 import torch
 
+from gliner_mt.backbones import Backbone
+from gliner_mt.backbones.attention import ATTENTIONS, describe, use_attention
 from gliner_mt.backbones.families import family_of, position_limit
+from gliner_mt.backbones.selftest import check_bidirectional, check_packed
 from gliner_mt.build import build_labels
 from gliner_mt.checkpoint.hub import resolve
 from gliner_mt.checkpoint.native import load_model, save_model
@@ -15,17 +18,18 @@ from gliner_mt.config import ModelConfig, nearest
 from gliner_mt.engine import Engine, Limits
 from gliner_mt.errors import ConfigError, InputError
 from gliner_mt.model import SpanMatcher
-from gliner_mt.tasks import Queries, Task
+from gliner_mt.tasks import LabelSpec, Queries, Task, parse_labels
 from gliner_mt.tokenization import WordTokenizer
 
 ResultT = TypeVar("ResultT")
 
 EMBEDDED = Path(__file__).parent / "default"
 
-_ATTENTIONS = ("auto", "eager", "sdpa")
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _BATCH_TOKENS = {"cpu": 2_048}
 _BATCH_TOKENS_ELSEWHERE = 32_768
+_LOGITS = {"cpu": 1 << 25}
+_LOGITS_ELSEWHERE = 1 << 28
 _SMALLEST_WINDOW = 64
 
 
@@ -52,6 +56,7 @@ class Extractor:
         limits = Limits(
             window_tokens=_window_tokens(config, model, max_tokens),
             batch_tokens=_BATCH_TOKENS.get(device, _BATCH_TOKENS_ELSEWHERE),
+            logits=_LOGITS.get(device, _LOGITS_ELSEWHERE),
         )
         self._engine = Engine(model.eval(), build_labels(config, tokenizer), limits, config.threshold)
 
@@ -72,7 +77,7 @@ class Extractor:
             model: a folder in our format or a published GLiNER's, or a hub id.
             device: where to compute, such as "cpu" or "cuda:0"; None takes CUDA if there is one.
             dtype: "float32" (None), "bfloat16" or "float16".
-            attention: "auto", "eager" or "sdpa".
+            attention: "auto", "packed" (no padding), "flash" (packed, with flash-attn), "sdpa" or "eager".
             max_tokens: sub-words of a window, labels included; None takes the model's own.
             local_files_only: never use the network.
 
@@ -80,18 +85,22 @@ class Extractor:
             CheckpointError: no such model, or one that is broken.
             ConfigError: a device, dtype or attention that is not to be had, or a model of unknown make.
         """
-        if attention not in _ATTENTIONS:
-            raise ConfigError(f"attention is {attention!r}{nearest(str(attention), _ATTENTIONS)}.")
+        if attention not in ATTENTIONS:
+            raise ConfigError(f"attention is {attention!r}{nearest(str(attention), ATTENTIONS)}.")
         place, kind = _device(device), _dtype(dtype)
-        wanted = None if attention == "auto" else attention
         folder = EMBEDDED if model is None else resolve(model, local_files_only=local_files_only)
         if is_published(folder):
-            parts = load_published(folder, attention=wanted, local_files_only=local_files_only)
+            parts = load_published(folder, attention=attention, local_files_only=local_files_only)
         else:
-            parts = load_model(folder, attention=wanted)
+            parts = load_model(folder, attention)
         config, matcher, tokenizer = parts
         matcher = matcher.to(device=place, dtype=kind)
         name = "embedded model" if model is None else str(model)
+        for part in matcher.modules():
+            if isinstance(part, Backbone):
+                check_bidirectional(part.model, name)
+                use_attention(part.model, attention, masked=config.labels == "parallel")
+                check_packed(part.model, name)
         return cls(config, matcher, tokenizer, name=name, max_tokens=max_tokens)
 
     def extract(self, text: str, task: Task[ResultT]) -> ResultT:
@@ -126,6 +135,33 @@ class Extractor:
         spans = self._engine.spans(_strings(texts), _queries(task))
         return map(task.result, spans)
 
+    def encode_labels(self, labels: LabelSpec, path: str | Path | None = None) -> None:
+        """Compute the vectors of labels ahead, for models that read labels apart from the text (bi-encoders).
+
+        They are kept in memory, so that no text waits for them. With `path` they are kept in that file, too:
+        what it holds already is read instead of computed, what it lacks is added to it.
+
+        Args:
+            labels: names, or names with descriptions, as `NER` takes them; thresholds do not matter.
+            path: a file for the vectors of this model's labels.
+
+        Raises:
+            InputError: the model reads labels beside the text, or a label cannot be used.
+            CheckpointError: the file is none of label vectors, or another model's.
+        """
+        vectors = self._engine.label_vectors
+        if vectors is None:
+            raise InputError(
+                f"{self._name} reads labels beside each text (labels {self._config.labels!r}), so a label "
+                "has no vector before there is a text. Leave the call out; expected a model with labels "
+                "'separate' or 'fused', where it saves time."
+            )
+        prompts = [label.prompt for label in parse_labels(labels)]
+        if path is None:
+            vectors.of(prompts)
+        else:
+            vectors.keep(prompts, Path(path).expanduser())
+
     def save(self, path: str | Path) -> None:
         """Write the model to a folder, in our format."""
         save_model(Path(path), self._config, self._engine.model, self._tokenizer)
@@ -135,19 +171,37 @@ class Extractor:
         config, model = self._config, self._engine.model
         parameter = next(model.parameters())
         n_parameters = sum(p.numel() for p in model.parameters())
-        backbone = config.backbone
         width = f"{config.max_width} words"
         return {
             "model": self._name,
-            "backbone": f"{backbone['model_type']}, {model.backbone.hidden_size} wide",
+            **_backbone_facts(config, model),
             "labels": config.labels,
             "head": f"{config.head}, {config.hidden_size} wide",
             "widest span": width,
             "window": f"{self._engine.limits.window_tokens} sub-words, labels included",
+            "attention": describe(model.backbone.model),
             "threshold": f"{config.threshold:g}",
             "parameters": f"{n_parameters / 1e6:.1f} million",
             "runs on": f"{parameter.device}, {str(parameter.dtype).removeprefix('torch.')}",
         }
+
+
+def _backbone_facts(config: ModelConfig, model: SpanMatcher) -> dict[str, str]:
+    encoder = model.backbone.model.config
+    family = family_of(encoder.model_type)
+    kind, longest = family.name, position_limit(family, encoder)
+    if family.decoder:
+        kind += ", a causal decoder" if config.causal else ", a decoder made bidirectional"
+    facts = {
+        "backbone": f"{kind}, {model.backbone.hidden_size} wide",
+        "longest input": "any length" if longest is None else f"{longest} sub-words",
+    }
+    if model.label_encoder is not None:
+        labels = model.label_encoder.backbone
+        facts["label encoder"] = f"{labels.model.config.model_type}, {labels.hidden_size} wide"
+    if config.hidden_shift:
+        facts["hidden shift"] = f"{config.hidden_shift}: vectors are read one sub-word earlier"
+    return facts
 
 
 def _queries(task: Task[ResultT]) -> Queries:

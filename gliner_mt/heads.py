@@ -1,8 +1,11 @@
 """Span heads: word vectors and label vectors in, a logit for every span and label out.
 
-Both marker heads are separable, so no tensor of span vectors is ever made. With s and e the projected
-boundary words, a span's vector is W2 relu(A relu(s_i) + B relu(e_j) + b1) + b2. Its inner sum is one product
-per *word*, and W2 folds into the labels: score = relu(a_i + b_j) . (W2^T l) + b2 . l.
+Both marker heads are separable. With s and e the projected boundary words, a span's vector is
+W2 relu(A relu(s_i) + B relu(e_j) + b1) + b2. Its inner sum is one product per *word*, and W2 folds into the
+labels: score = relu(a_i + b_j) . (W2^T l) + b2 . l. No span vector is made, unless there are so many labels
+that the product in its plain order is the shorter way.
+
+Labels (1 c d) in place of (b c d) are asked of all rows.
 """
 
 from abc import ABC, abstractmethod
@@ -12,6 +15,8 @@ from typing import NamedTuple, cast, final
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
+
+_ROUNDING = 1e-6
 
 
 class Gold(NamedTuple):
@@ -37,6 +42,11 @@ class SpanHead(nn.Module, ABC):
     """Scores every span of up to `max_width` words against every label."""
 
     max_width: int
+
+    @property
+    @abstractmethod
+    def logits_per_word(self) -> int:
+        """How many logits a word has for each label."""
 
     @abstractmethod
     def forward(self, words: Float[Tensor, "b w d"], labels: Float[Tensor, "b c d"]) -> Tensor:
@@ -69,16 +79,23 @@ def projection(in_size: int, out_size: int, dropout: float, expansion: int = 4) 
 class _WidthHead(SpanHead):
     """What the two marker heads share: logits (b, w, k, c), index k for spans of k + 1 words."""
 
+    @property
+    @final
+    def logits_per_word(self) -> int:
+        """As many as the widest span has words."""
+        return self.max_width
+
     @final
     def find(
         self, logits: Float[Tensor, "b w k c"], n_words: Int[Tensor, " b"], thresholds: Float[Tensor, "b c"]
     ) -> Found:
         """Return the spans above their thresholds."""
-        inside = _fits(logits, n_words)
-        probabilities = logits.sigmoid()
-        passed = (probabilities > thresholds[:, None, None, :]) & inside[..., None]
-        row, start, width, label = passed.nonzero(as_tuple=True)
-        return Found(row, start, start + width + 1, label, probabilities[row, start, width, label])
+        # Most logits are far below: only those near enough to be above, rounding aside, are looked at.
+        near = (thresholds.double() - _ROUNDING).clamp(0.0, 1.0).logit().to(logits.dtype)
+        row, start, width, label = (logits > near[:, None, None, :]).nonzero(as_tuple=True)
+        end, score = start + width + 1, logits[row, start, width, label].sigmoid()
+        passed = (score > thresholds.expand(len(logits), -1)[row, label]) & (end <= n_words[row])
+        return Found(*(column[passed] for column in (row, start, end, label, score)))
 
     @final
     def targets(self, logits: Float[Tensor, "b w k c"], gold: Gold) -> Float[Tensor, "b w k c"]:
@@ -115,15 +132,24 @@ class MarkerHead(_WidthHead):
         self, words: Float[Tensor, "b w d"], labels: Float[Tensor, "b c d"]
     ) -> Float[Tensor, "b w k c"]:
         """Return logits of all spans of up to `max_width` words."""
-        first, dropout, last = cast(nn.Linear, self.joint[0]), self.joint[2], cast(nn.Linear, self.joint[3])
+        first, dropout = cast(nn.Linear, self.joint[0]), self.joint[2]
         split = words.shape[-1]
         a = self.start(words).relu() @ first.weight[:, :split].T + first.bias
         b = self.end(words).relu() @ first.weight[:, split:].T
+        against = self._against(labels)
+        return _by_width(
+            words.shape[1], self.max_width, lambda i, j: against(dropout((a[:, i] + b[:, j]).relu()))
+        )
+
+    def _against(self, labels: Float[Tensor, "b c d"]) -> Callable[[Tensor], Tensor]:
+        """Return the last layer and the product with the labels as one step, in the order that costs less."""
+        last = cast(nn.Linear, self.joint[3])
+        saved = (last.in_features - last.out_features) * labels.shape[1]
+        if saved > last.in_features * last.out_features:
+            return lambda hidden: product(last(hidden), labels.transpose(1, 2))
         folded = (labels @ last.weight).transpose(1, 2)
         offset = (labels @ last.bias)[:, None, :]
-        return _by_width(
-            words.shape[1], self.max_width, lambda i, j: dropout((a[:, i] + b[:, j]).relu()) @ folded + offset
-        )
+        return lambda hidden: product(hidden, folded) + offset
 
 
 @final
@@ -144,20 +170,27 @@ class LinearMarkerHead(_WidthHead):
         split = words.shape[-1]
         at_start = (labels @ self.joint.weight[:, :split]).transpose(1, 2)
         at_end = (labels @ self.joint.weight[:, split:]).transpose(1, 2)
-        a = self.start(words).relu() @ at_start + (labels @ self.joint.bias)[:, None, :]
-        b = self.end(words).relu() @ at_end
+        a = product(self.start(words).relu(), at_start) + (labels @ self.joint.bias)[:, None, :]
+        b = product(self.end(words).relu(), at_end)
         return _by_width(words.shape[1], self.max_width, lambda i, j: a[:, i] + b[:, j])
+
+
+def product(rows: Float[Tensor, "b w d"], matrix: Float[Tensor, "b d n"]) -> Float[Tensor, "b w n"]:
+    """Return `rows @ matrix`; one that all rows share (1 d n) takes one large product, not b small ones."""
+    return rows @ (matrix[0] if len(matrix) == 1 else matrix)
 
 
 def _by_width(
     n_words: int, max_width: int, score: Callable[[slice, slice], Tensor]
 ) -> Float[Tensor, "b w k c"]:
     """Score spans one width at a time; `score` takes the slices of first and last words."""
-    columns = []
-    for width in range(min(max_width, n_words)):
-        fitting = score(slice(0, n_words - width), slice(width, n_words))
-        columns.append(nn.functional.pad(fitting, (0, 0, 0, width)))
-    return torch.stack(columns, dim=2)
+    widest = min(max_width, n_words)
+    words = score(slice(0, n_words), slice(0, n_words))
+    logits = words.new_zeros(len(words), n_words, widest, words.shape[2])
+    logits[:, :, 0] = words
+    for width in range(1, widest):
+        logits[:, : n_words - width, width] = score(slice(0, n_words - width), slice(width, n_words))
+    return logits
 
 
 def _fits(logits: Float[Tensor, "b w k c"], n_words: Int[Tensor, " b"]) -> Bool[Tensor, "b w k"]:

@@ -1,7 +1,8 @@
-"""How labels meet the text: laid out before it, in one sequence.
+"""How labels meet the text: laid out before it, in one sequence, or apart, for an encoder of their own.
 
 `PromptLabels` is GLiNER's prompt, in which labels stand one after the other. `ParallelLabels` lays every
 label at the same positions, out of sight of the other labels, so that their order changes nothing.
+`SeparateLabels` are sequences of their own, and the text stands alone.
 """
 
 from abc import ABC, abstractmethod
@@ -10,17 +11,21 @@ from dataclasses import dataclass
 from itertools import accumulate, chain
 from typing import final
 
+from tokenizers import Tokenizer
+
+from gliner_mt.errors import InputError
 from gliner_mt.tokenization import WordTokenizer
 
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """Labels as sub-words, ready to stand before a text.
+    """Labels as sub-words, ready to stand before a text or, as `apart`, to be read by themselves.
 
     `ids`: sub-words, the tokenizer's own prefix included. `positions`: their position ids, and
     `text_position` that of the first sub-word of the text; None leaves counting to the backbone.
     `groups`: 0 for sub-words that see everything, n for those of the n-th label, which see themselves and
     group 0. `label_first`, `label_last`: the sub-words, both inclusive, whose mean stands for each label.
+    `apart`: each label as a sequence of its own, special tokens included, if it is not among `ids`.
     """
 
     ids: tuple[int, ...]
@@ -29,10 +34,16 @@ class Prompt:
     label_last: tuple[int, ...]
     positions: tuple[int, ...] | None = None
     text_position: int = 0
+    apart: tuple[tuple[int, ...], ...] = ()
+
+    @property
+    def n_labels(self) -> int:
+        """How many labels are asked."""
+        return len(self.apart) or len(self.label_first)
 
 
 class LabelEncoding(ABC):
-    """Lays labels out before a text."""
+    """Lays labels out before a text, or apart from it."""
 
     @abstractmethod
     def prompt(self, labels: Sequence[str]) -> Prompt:
@@ -114,3 +125,42 @@ class ParallelLabels(LabelEncoding):
             positions=(*range(len(prefix)), *label_positions, longest),
             text_position=self._text_position,
         )
+
+
+@final
+class SeparateLabels(LabelEncoding):
+    """Labels as sequences of their own, for the label encoder of a bi-encoder; the text has no prompt.
+
+    `label_tokenizer` makes the sequences, its special tokens included; the label encoder reads up to
+    `longest` sub-words (None: any number).
+    """
+
+    def __init__(self, tokenizer: WordTokenizer, label_tokenizer: Tokenizer, longest: int | None) -> None:
+        label_tokenizer.no_truncation()
+        label_tokenizer.no_padding()
+        self._tokenizer = tokenizer
+        self.label_tokenizer = label_tokenizer
+        self._longest = longest
+
+    @property
+    def tokenizer(self) -> WordTokenizer:
+        """The tokenizer of the text."""
+        return self._tokenizer
+
+    def prompt(self, labels: Sequence[str]) -> Prompt:
+        """Return what stands before a text, and `labels` apart, in their order.
+
+        Raises:
+            InputError: a label is longer than the label encoder reads.
+        """
+        prefix = self._tokenizer.prefix
+        # Lone surrogates, which Python strings may hold, are no text to the Rust library.
+        readable = [label.encode("utf-8", "replace").decode("utf-8") for label in labels]
+        apart = tuple(tuple(one.ids) for one in self.label_tokenizer.encode_batch(readable))
+        for label, ids in zip(labels, apart, strict=True):
+            if self._longest is not None and len(ids) > self._longest:
+                raise InputError(
+                    f"label {label!r} takes {len(ids)} sub-words; the label encoder reads {self._longest}. "
+                    "Shorten it or its description."
+                )
+        return Prompt(prefix, (0,) * len(prefix), (), (), apart=apart)

@@ -10,6 +10,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from gliner_mt.backbones import Backbone
 from gliner_mt.batch import Batch
+from gliner_mt.fusion import CrossFuser
 from gliner_mt.heads import SpanHead
 
 
@@ -40,14 +41,36 @@ class WordLSTM(nn.Module):
 
 
 @final
+class LabelEncoder(nn.Module):
+    """The encoder of labels that stand apart from the text (bi-encoder GLiNER, arXiv 2602.18487).
+
+    `projection` maps its vectors to the head's size; the mean over a label's sub-words, special tokens
+    included, then stands for it.
+    """
+
+    def __init__(self, backbone: Backbone, projection: nn.Module) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.projection = projection
+
+    def forward(self, labels: Batch) -> Float[Tensor, "n d"]:
+        """Return a vector for each row of a batch of labels (`label_batch`)."""
+        padding = labels.groups < 0
+        hidden: Tensor = self.projection(self.backbone(labels)).masked_fill(padding[..., None], 0.0)
+        return hidden.sum(1) / (~padding).sum(1, keepdim=True).clamp(min=1)
+
+
+@final
 class SpanMatcher(nn.Module):
     """Matches every span of a text with every label asked of it.
 
     `projection` maps backbone vectors to the head's size, `lstm` runs over words, `label_projection` over
-    labels; `nn.Identity` and None leave a step out. The parts are passed in: see `build_model`.
+    labels; `nn.Identity` and None leave a step out. Labels are read where they stand in the text's rows or,
+    with a `label_encoder`, apart. With a `fuser`, words and labels then read each other. The parts are
+    passed in: see `build_model`.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - every argument is a part of the model
         self,
         backbone: Backbone,
         head: SpanHead,
@@ -56,23 +79,59 @@ class SpanMatcher(nn.Module):
         projection: nn.Module,
         label_projection: nn.Module,
         lstm: WordLSTM | None = None,
+        label_encoder: LabelEncoder | None = None,
+        fuser: CrossFuser | None = None,
     ) -> None:
         super().__init__()
         self.backbone = backbone
         self.projection = projection
         self.lstm = lstm
+        self.label_encoder = label_encoder
         self.label_projection = label_projection
+        self.fuser = fuser
         self.head = head
         self.pooling = pooling
 
+    @property
+    def encoders(self) -> nn.ModuleList:
+        """The parts that come pretrained: the encoder of texts and, if there is one, that of labels."""
+        backbones = (self.backbone, *(() if self.label_encoder is None else (self.label_encoder.backbone,)))
+        return nn.ModuleList(backbone.model for backbone in backbones)
+
     def forward(self, batch: Batch) -> Tensor:
         """Return the head's logits, rows first; padded words and labels hold arbitrary values."""
+        words, labels = self.read(batch)
+        return self.match(words, labels, batch.n_words, batch.n_labels)
+
+    def read(self, batch: Batch) -> tuple[Float[Tensor, "b w d"], Float[Tensor, "b c d"]]:
+        """Return the vectors of the words and of the labels that the batch holds."""
         hidden = self.projection(self.backbone(batch))
         words = pool(hidden, batch.word_first, batch.word_last, self.pooling)
         if self.lstm is not None:
             words = self.lstm(words, batch.n_words)
+        if batch.apart is not None:
+            return words, self.label_vectors(batch.apart)[batch.label_row]
         labels = pool(hidden, batch.label_first, batch.label_last, Pooling.MEAN)
-        logits: Tensor = self.head(words, self.label_projection(labels))
+        return words, self.label_projection(labels)
+
+    def label_vectors(self, labels: Batch) -> Float[Tensor, "n d"]:
+        """Return the vectors of labels that stand apart; they are the same for every text."""
+        if self.label_encoder is None:
+            raise TypeError("this model has no label encoder: it reads labels beside the text only")
+        vectors: Tensor = self.label_projection(self.label_encoder(labels))
+        return vectors
+
+    def match(
+        self,
+        words: Float[Tensor, "b w d"],
+        labels: Float[Tensor, "b c d"],
+        n_words: Int[Tensor, " b"],
+        n_labels: Int[Tensor, " b"],
+    ) -> Tensor:
+        """Return the head's logits of words with labels; one row of labels may stand for all (1 c d)."""
+        if self.fuser is not None:
+            words, labels = self.fuser(words, labels.expand(len(words), -1, -1), n_words, n_labels)
+        logits: Tensor = self.head(words, labels)
         return logits
 
 

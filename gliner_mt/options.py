@@ -163,7 +163,7 @@ DType = Annotated[
     str | None, typer.Option(metavar="NAME", help="float32, bfloat16 or float16.", rich_help_panel=_MODEL)
 ]
 Attention = Annotated[
-    str, typer.Option(metavar="NAME", help="How attention is computed.", rich_help_panel=_MODEL)
+    str, typer.Option(metavar="NAME", help="auto, packed, flash, sdpa or eager.", rich_help_panel=_MODEL)
 ]
 MaxTokens = Annotated[
     int | None,
@@ -202,6 +202,31 @@ HtmlFile = Annotated[
 ]
 InfoModel = Annotated[
     str | None, typer.Argument(metavar="MODEL", help="A name or a folder. Default: the embedded model.")
+]
+ADAPT_HELP = """\
+Turn a decoder language model into an encoder.
+
+It learns masked next-token prediction on your texts (LLM2Vec's recipe), both sides of a token in view.
+The folder that results is a backbone like any other. A run that was interrupted goes on where it was.
+
+```
+gliner-mt adapt --config configs/mntp_llama.yaml --out encoder texts/*.jsonl.gz
+```
+"""
+
+AdaptTexts = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="FILES",
+        help="Texts: .txt, .md or .jsonl, plain or .gz. Default: the config's.",
+        show_default=False,
+    ),
+]
+AdaptConfigFile = Annotated[Path, typer.Option("--config", "-c", metavar="FILE", help="The recipe, .yaml.")]
+AdaptOut = Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="Where the encoder goes.")]
+AdaptModel = Annotated[
+    str | None,
+    typer.Option("--model", "-m", metavar="NAME", help="A folder or hub id in place of the config's."),
 ]
 InfoFormatOption = Annotated[InfoFormat, typer.Option("--format", "-f", help="How to print it.")]
 ShowVersion = Annotated[bool, typer.Option("--version", is_eager=True, help="Print the version and exit.")]

@@ -8,6 +8,7 @@ labels:
 threshold: 0.5
 nested: false
 multi_label: false
+join_adjacent: false
 ```
 
 `labels` may also be a plain list of names. Everything but `labels` may be left out.
@@ -25,7 +26,8 @@ import yaml
 from gliner_mt.errors import ConfigError, InputError
 from gliner_mt.tasks import NER
 
-_TASK_KEYS = ("labels", "threshold", "nested", "multi_label")
+_FLAGS = ("nested", "multi_label", "join_adjacent")
+_TASK_KEYS = ("labels", "threshold", *_FLAGS)
 _LABEL_KEYS = ("description", "threshold")
 
 
@@ -62,6 +64,7 @@ def task_from_dict(data: object, where: str = "the task") -> NER:
             threshold=_number(values.get("threshold"), f"{where}: threshold"),
             nested=_flag(values, "nested", where),
             multi_label=_flag(values, "multi_label", where),
+            join_adjacent=_flag(values, "join_adjacent", where),
         )
     except InputError as error:
         raise ConfigError(f"{where}: {error}") from error
@@ -76,11 +79,7 @@ def task_to_dict(task: NER) -> dict[str, object]:
     values: dict[str, object] = {"labels": labels}
     if task.threshold is not None:
         values["threshold"] = task.threshold
-    if task.nested:
-        values["nested"] = True
-    if task.multi_label:
-        values["multi_label"] = True
-    return values
+    return values | {flag: True for flag in _FLAGS if getattr(task, flag)}
 
 
 def _plain_label(description: str | None, threshold: float | None) -> object:

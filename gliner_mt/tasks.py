@@ -4,6 +4,7 @@ A task is data. It names its labels and the overlap rule, and turns what the eng
 """
 
 import warnings
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar, final, runtime_checkable
@@ -35,13 +36,15 @@ class Queries:
     """What a task asks the engine.
 
     `nested` allows spans inside spans (never crossing ones); `multi_label` allows several labels on one
-    span. `threshold` holds for labels without their own, and None takes the model's default.
+    span. `join_adjacent` makes one span of neighbours with the same label. `threshold` holds for labels
+    without their own, and None takes the model's default.
     """
 
     labels: tuple[Label, ...]
     threshold: float | None = None
     nested: bool = False
     multi_label: bool = False
+    join_adjacent: bool = False
 
 
 @runtime_checkable
@@ -67,13 +70,16 @@ class NER:
 
     `labels` is a list of names, a mapping name → description, or name → (description, threshold); an empty
     description stands for none. Duplicate names are merged with a warning. `threshold` is what a
-    span's probability must exceed (None: the model's default).
+    span's probability must exceed (None: the model's default). `join_adjacent` makes one span of neighbours
+    with the same label and nothing but white space between them; models that judge single words need it
+    (NuNER_Zero).
     """
 
     labels: tuple[Label, ...]
     threshold: float | None = None
     nested: bool = False
     multi_label: bool = False
+    join_adjacent: bool = False
 
     def __init__(
         self,
@@ -82,6 +88,7 @@ class NER:
         threshold: float | None = None,
         nested: bool = False,
         multi_label: bool = False,
+        join_adjacent: bool = False,
     ) -> None:
         parsed = parse_labels(labels)
         if threshold is not None:
@@ -90,10 +97,11 @@ class NER:
         object.__setattr__(self, "threshold", threshold)
         object.__setattr__(self, "nested", nested)
         object.__setattr__(self, "multi_label", multi_label)
+        object.__setattr__(self, "join_adjacent", join_adjacent)
 
     def queries(self) -> Queries:
-        """Return the labels and the overlap rule."""
-        return Queries(self.labels, self.threshold, self.nested, self.multi_label)
+        """Return the labels and the rules of overlap and joining."""
+        return Queries(self.labels, self.threshold, self.nested, self.multi_label, self.join_adjacent)
 
     def result(self, found: list[Span]) -> list[Span]:
         """Return the spans as they are."""
@@ -124,8 +132,8 @@ def parse_labels(labels: LabelSpec) -> tuple[Label, ...]:
     for label in parsed:
         unique.setdefault(label.name, label)
     if len(unique) < len(parsed):
-        names = [label.name for label in parsed]
-        twice = sorted({name for name in names if names.count(name) > 1})
+        counts = Counter(label.name for label in parsed)
+        twice = sorted(name for name, count in counts.items() if count > 1)
         warnings.warn(f"labels given more than once were merged: {', '.join(twice)}", stacklevel=3)
     return tuple(unique.values())
 

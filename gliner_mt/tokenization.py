@@ -28,13 +28,15 @@ class WordTokenizer:
 
     Words are encoded as the package `gliner` does it (`is_split_into_words=True`): each on its own, so a
     word has the same sub-words in every context. `prefix` and `suffix` are the special tokens that the
-    tokenizer puts around a sequence, for example `[CLS]` and `[SEP]`.
+    tokenizer puts around a sequence, for example `[CLS]` and `[SEP]`. `labels` is the tokenizer of labels
+    that have an encoder of their own, if the model reads them so.
     """
 
-    def __init__(self, tokenizer: Tokenizer, pad_id: int) -> None:
+    def __init__(self, tokenizer: Tokenizer, pad_id: int, labels: Tokenizer | None = None) -> None:
         tokenizer.no_truncation()
         tokenizer.no_padding()
         self.tokenizer = tokenizer
+        self.labels = labels
         self.pad_id = pad_id
         self.prefix, self.suffix = _special_frame(tokenizer)
         self._cache: dict[str, tuple[int, ...]] = {}

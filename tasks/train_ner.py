@@ -7,37 +7,27 @@ import argparse
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from importlib.resources import files
 from pathlib import Path
 from statistics import mean
 
 import torch
 import yaml
-from tokenizers import Tokenizer
-from transformers import AutoModel
 
-from gliner_mt.backbones.families import family_of, longest_window
-from gliner_mt.build import assemble, backbone_config, build_labels
+from gliner_mt.build import build_labels
 from gliner_mt.checkpoint.native import load_model, save_model
-from gliner_mt.config import ModelConfig, from_mapping
-from gliner_mt.errors import ConfigError
+from gliner_mt.config import from_mapping
 from gliner_mt.extractor import Extractor
 from gliner_mt.model import SpanMatcher
-from gliner_mt.tokenization import WordTokenizer
+from gliner_mt.new import NewModel, new_model
 from gliner_mt.train.evaluate import best_threshold, micro_f1_by_threshold
 from gliner_mt.train.loop import LoopConfig, Run
+from gliner_mt.train.loss import matcher_loss
 from gliner_mt.train.sampling import RowSampler, SamplingConfig
 from gliner_mt.types import Example
 from tasks.ner import dev_sets, label_names, training_sources, zero_shot_sets
 
 _NEAR_THE_BEST = 0.005
-_TRAINING_ONLY = (
-    "dtype",
-    "torch_dtype",
-    "transformers_version",
-    "_name_or_path",
-    "architectures",
-    "gradient_checkpointing",
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,25 +35,16 @@ class Recipe:
     """One run: the parts of the model, the share of written passages, how rows are drawn and weights moved.
 
     Attributes:
-        backbone: the folder of a Hugging Face encoder, or `package:NAME` for one in a Python package.
-        marker: token of the backbone's vocabulary that stands before labels.
-        separator: token between labels and text.
-        labels, head, hidden_size, max_width, word_shapes, text_position, dropout: as in `ModelConfig`.
+        model: the model to train; its backbone may be `package:NAME` for one in a Python package.
+        attention: how the backbone computes attention in training. On CPUs in bf16 the backward pass of SDPA
+            is several times slower than plain matrix products (eager).
         authored_share: share of rows from passages written for this project.
         dev_limit: sentences of each development set that every checkpoint is scored on.
         final_limit: sentences of each zero-shot set that the final model's threshold is chosen on.
     """
 
-    backbone: str
-    marker: str = "[unused0]"
-    separator: str = "[SEP]"
-    labels: str = "parallel"
-    head: str = "marker"
-    hidden_size: int = 256
-    max_width: int = 12
-    word_shapes: bool = True
-    text_position: int = 32
-    dropout: float = 0.0
+    model: NewModel
+    attention: str = "eager"
     authored_share: float = 0.35
     dev_limit: int = 60
     final_limit: int = 500
@@ -87,16 +68,17 @@ def main() -> None:
 def train(recipe: Recipe, data: Path, out: Path) -> None:
     """Train `recipe` with the sets of `data`; the run's state and its latest model go to `out`."""
     torch.manual_seed(recipe.loop.seed)
-    config, model, tokenizer = new_model(recipe)
+    spec = replace(recipe.model, backbone=_backbone(recipe.model.backbone))
+    config, model, tokenizer = new_model(spec, attention=recipe.attention)
     sampler = RowSampler(
         training_sources(data, recipe.authored_share),
         build_labels(config, tokenizer),
         label_names(data),
         recipe.sampling,
-        max_width=recipe.max_width,
+        max_width=recipe.model.max_width,
         seed=recipe.loop.seed,
     )
-    run = Run(model, sampler, recipe.loop, out)
+    run = Run(model, model.encoders, sampler, matcher_loss, recipe.loop, out)
     run.resume()
 
     dev = dev_sets(data, recipe.dev_limit)
@@ -132,50 +114,10 @@ def summary(table: Mapping[float, Mapping[str, float]], threshold: float) -> dic
     return {"threshold": threshold, "mean": round(mean(scores.values()), 1), **scores}
 
 
-def new_model(recipe: Recipe) -> tuple[ModelConfig, SpanMatcher, WordTokenizer]:
-    """Return the recipe's model around its pretrained backbone, heads untrained."""
-    folder = _backbone_folder(recipe.backbone)
-    values = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    values = {key: value for key, value in values.items() if key not in _TRAINING_ONLY}
-    values |= {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
-    encoder_config = backbone_config(values)
-    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    config = ModelConfig(
-        backbone=values,
-        hidden_size=recipe.hidden_size,
-        max_tokens=longest_window(family_of(encoder_config.model_type), encoder_config),
-        marker_id=_token_id(tokenizer, recipe.marker),
-        separator_id=_token_id(tokenizer, recipe.separator),
-        labels=recipe.labels,
-        head=recipe.head,
-        max_width=recipe.max_width,
-        text_position=recipe.text_position,
-        word_shapes=recipe.word_shapes,
-        dropout=recipe.dropout,
-    )
-    encoder = AutoModel.from_pretrained(
-        folder,
-        config=encoder_config,
-        # On CPU in bf16 the backward pass of SDPA is several times slower than plain matrix products.
-        attn_implementation="eager",
-        add_pooling_layer=False,
-    )
-    return config, assemble(config, encoder), WordTokenizer(tokenizer, int(values.get("pad_token_id", 0)))
-
-
-def _backbone_folder(name: str) -> Path:
+def _backbone(name: str) -> str:
     if not name.startswith("package:"):
-        return Path(name)
-    from importlib.resources import files
-
-    return Path(str(files(name.removeprefix("package:")) / "model"))
-
-
-def _token_id(tokenizer: Tokenizer, token: str) -> int:
-    token_id = tokenizer.token_to_id(token)
-    if token_id is None:
-        raise ConfigError(f"the backbone's vocabulary has no token {token!r}; name one that it has.")
-    return int(token_id)
+        return name
+    return str(files(name.removeprefix("package:")) / "model")
 
 
 if __name__ == "__main__":

@@ -9,15 +9,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from parity_tokenizers import make_tokenizer
 from safetensors.torch import load_file, save_file
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
-from transformers import (
-    AutoConfig,
-    BertTokenizer,
-    DebertaV2Tokenizer,
-    PretrainedConfig,
-    PreTrainedTokenizerFast,
-)
+from transformers import AutoConfig, PretrainedConfig
 
 from gliner_mt.batch import Collator, Row
 from gliner_mt.build import build_labels
@@ -94,8 +88,8 @@ def difference(theirs: Sequence[torch.Tensor], ours: Sequence[torch.Tensor]) -> 
 def write_backbone(
     folder: Path, kind: str, texts: Iterable[str], vocab_size: int = 200, hidden: int = 32, longest: int = 512
 ) -> Path:
-    """Write the config and tokenizer of a tiny encoder, its vocabulary learnt from `texts`; no weights."""
-    tokenizer = _TOKENIZERS.get(kind, _byte_level)(texts, vocab_size)
+    """Write the config and tokenizer of a tiny encoder, its vocabulary taken from `texts`; no weights."""
+    tokenizer = make_tokenizer(kind, texts, vocab_size)
     tokenizer.model_max_length = longest
     tokenizer.save_pretrained(folder)
     _encoder_config(kind, len(tokenizer), hidden, longest).save_pretrained(folder)
@@ -141,67 +135,6 @@ def _encoder_config(kind: str, vocab_size: int, hidden: int, longest: int) -> Pr
     return AutoConfig.for_model(kind, **values | _FAMILIES[kind])
 
 
-_SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-_NAMES = dict(zip(("pad_token", "unk_token", "cls_token", "sep_token", "mask_token"), _SPECIAL, strict=True))
-
-
-def _word_piece(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenizerFast:
-    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.BertNormalizer()
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    trainer = trainers.WordPieceTrainer(vocab_size=vocab_size, special_tokens=_SPECIAL, show_progress=False)
-    tokenizer.train_from_iterator(texts, trainer)
-    return BertTokenizer(vocab=tokenizer.get_vocab())
-
-
-def _unigram(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenizerFast:
-    pieces = json.loads(_trained_unigram(texts, vocab_size, _SPECIAL, "[UNK]").to_str())["model"]["vocab"]
-    return DebertaV2Tokenizer(vocab=[(piece, score) for piece, score in pieces])
-
-
-def _unigram_sentences(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenizerFast:
-    """Return a tokenizer that knows a start and an end of text but leaves them out, as transformers 5 may."""
-    tokenizer = _trained_unigram(texts, vocab_size, ["<s>", "<pad>", "</s>", "<unk>"], "<unk>")
-    names = {"bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>", "unk_token": "<unk>"}
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **names)
-
-
-def _trained_unigram(texts: Iterable[str], vocab_size: int, special: list[str], unknown: str) -> Tokenizer:
-    tokenizer = Tokenizer(models.Unigram())
-    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
-    trainer = trainers.UnigramTrainer(
-        vocab_size=vocab_size, special_tokens=special, unk_token=unknown, show_progress=False
-    )
-    tokenizer.train_from_iterator(texts, trainer)
-    return tokenizer
-
-
-def _byte_level(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenizerFast:
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.normalizer = normalizers.NFC()
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(
-        vocab_size=vocab_size + len(alphabet),
-        special_tokens=_SPECIAL,
-        initial_alphabet=alphabet,
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(texts, trainer)
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
-    )
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **_NAMES)
-
-
-_TOKENIZERS = {
-    "bert": _word_piece,
-    "electra": _word_piece,
-    "deberta-v2": _unigram,
-    "xlm-roberta": _unigram_sentences,
-}
-
-
 class Reference:
     """A random model of the package, its last layer such that scores of the given texts are spread."""
 
@@ -216,6 +149,7 @@ class Reference:
         }
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            torch.manual_seed(0)
             self.gliner = GLiNER.from_config(settings | spec.settings, backbone_from_pretrained=False)
         generator = torch.Generator().manual_seed(0)
         for parameter in self.gliner.model.parameters():

@@ -7,6 +7,7 @@ import torch
 from transformers import AutoConfig, AutoModel
 
 from gliner_mt.backbones import Backbone, family_of
+from gliner_mt.backbones.families import first_position, local_reach
 from gliner_mt.batch import Collator, Row
 from gliner_mt.labels import ParallelLabels
 from gliner_mt.tokenization import WordTokenizer
@@ -35,8 +36,8 @@ def test_the_order_of_labels_changes_no_vector(name: str, attention: str, tokeni
     model = AutoModel.from_config(
         AutoConfig.for_model(name, **SIZES | FAMILIES[name]), attn_implementation=attention
     )
-    window = model.config.sliding_window if family.sliding else None
-    backbone = Backbone(model.eval(), first_position=family.reserved_positions, sliding_window=window)
+    first, window = first_position(family, model.config), local_reach(family, model.config)
+    backbone = Backbone(model.eval(), first_position=first, sliding_window=window)
     encoding = ParallelLabels(tokenizer, marker_id=4, separator_id=3, text_position=8)
     words = list(tokenizer.encode("Ada Lovelace met Charles in London.", max_word_tokens=10))
     vectors = []

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gliner_mt.decode import Candidate, resolve_overlaps, uncrossed
+from gliner_mt.decode import Candidate, join_adjacent, resolve_overlaps, uncrossed
+from gliner_mt.types import Span
 
 
 def build(start: int, width: int, label: int, score: float) -> Candidate:
@@ -145,3 +146,23 @@ def test_the_last_uncrossed_boundary_is_taken() -> None:
     found = [Candidate(0, 2, 0, 0.9), Candidate(3, 6, 0, 0.9), Candidate(5, 9, 0, 0.9)]
     assert [uncrossed(found, word) for word in range(10)] == [0, 0, 2, 3, 3, 3, 3, 3, 3, 9]
     assert uncrossed([], 7) == 7
+
+
+def test_neighbours_of_one_label_are_joined() -> None:
+    text = "New  York\nCity, old Rome"
+
+    def span(words: str, label: str, score: float = 0.9) -> Span:
+        start = text.index(words)
+        return Span(start, start + len(words), words, label, score)
+
+    spans = [span("New", "city"), span("New", "word"), span("York", "city", 0.7), span("City", "city", 0.8)]
+    spans += [span(",", "word"), span("old", "city"), span("Rome", "town")]
+    assert join_adjacent(spans, text) == [
+        span("New  York\nCity", "city", 0.7),
+        span("New", "word"),
+        span(",", "word"),
+        span("old", "city"),
+        span("Rome", "town"),
+    ]
+    inside = [span("New  York", "city"), span("York", "city")]
+    assert join_adjacent(inside, text) == inside

@@ -1,4 +1,4 @@
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice, pairwise, repeat
 
 import pytest
@@ -11,7 +11,8 @@ from gliner_mt import engine as engine_module
 from gliner_mt.batch import Row
 from gliner_mt.build import build_labels
 from gliner_mt.config import ModelConfig
-from gliner_mt.engine import Engine, Limits, windows_of
+from gliner_mt.engine import Engine, LabelGroup, Limits, windows_of
+from gliner_mt.heads import Found
 from gliner_mt.model import SpanMatcher
 from gliner_mt.tasks import NER
 from gliner_mt.tokenization import WordTokenizer
@@ -113,19 +114,20 @@ def test_an_entity_is_found_wherever_it_stands(tokenizer: WordTokenizer) -> None
 def test_many_labels_are_asked_in_groups(tokenizer: WordTokenizer, labels: str) -> None:
     config = tiny_config(labels=labels)
     engine = make_engine(config, tiny_model(config, tokenizer), tokenizer)
-    groups = engine._label_groups(NER(MANY_LABELS).queries())
-    assert len(groups) > 2
-    assert all(len(group.prompt.ids) <= 64 for group in groups)
-    assert sorted(index for group in groups for index in group.indices) == list(range(len(MANY_LABELS)))
-    backwards = engine._label_groups(NER(MANY_LABELS[::-1]).queries())
-    assert [group.prompt for group in backwards] == [group.prompt for group in groups]
+    readings = engine._prompted(NER(MANY_LABELS).queries())
+    assert len(readings) > 2
+    assert all(len(reading.prompt.ids) <= 64 for reading in readings)
+    indices = [index for reading in readings for group in reading.groups for index in group.indices]
+    assert sorted(indices) == list(range(len(MANY_LABELS)))
+    backwards = engine._prompted(NER(MANY_LABELS[::-1]).queries())
+    assert [reading.prompt for reading in backwards] == [reading.prompt for reading in readings]
 
 
 def test_groups_are_as_labels_asked_apart(engine: Engine) -> None:
     queries = NER(MANY_LABELS, threshold=0.2, nested=True, multi_label=True).queries()
     apart: list[tuple[int, int, str]] = []
-    for group in engine._label_groups(queries):
-        names = [MANY_LABELS[index] for index in group.indices]
+    for reading in engine._prompted(queries):
+        names = [MANY_LABELS[index] for index in reading.groups[0].indices]
         apart += plain(next(engine.spans(["Paris"], NER(names, threshold=0.2, multi_label=True).queries())))
     together = plain(next(engine.spans(["Paris"], queries)))
     assert len(together) > 5
@@ -136,8 +138,8 @@ def test_windows_and_prompt_keep_to_the_limit(engine: Engine, monkeypatch: pytes
     lengths: list[int] = []
     find = Engine._find
 
-    def watched(self: Engine, jobs: list[engine_module._Job]) -> Iterator[tuple[int, int, int, int, float]]:
-        batch = self._collate([Row(job.group.prompt, job.words) for job in jobs])
+    def watched(self: Engine, jobs: list[engine_module._Job]) -> Iterator[tuple[Sequence[LabelGroup], Found]]:
+        batch = self._collate([Row(job.reading.prompt, job.words) for job in jobs])
         assert batch.positions is not None
         assert int(batch.positions.max()) < 128
         assert [job.length for job in jobs] == (batch.groups >= 0).sum(1).tolist()

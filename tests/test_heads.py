@@ -62,6 +62,21 @@ def test_scores_are_those_of_span_vectors(head: SpanHead, vectors: tuple[Tensor,
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("n_labels", [CLASSES, 3 * SIZE])
+def test_labels_may_be_the_same_for_all_rows(head: SpanHead, n_labels: int) -> None:
+    """And many, when the marker head makes span vectors after all."""
+    words, labels = torch.randn(ROWS, WORDS, SIZE), torch.randn(1, n_labels, SIZE)
+    logits = head(words, labels)
+    apart = [head(words, labels[:, at : at + CLASSES]) for at in range(0, n_labels, CLASSES)]
+    by_label = 2 if isinstance(head, BoundaryHead) else 3
+    torch.testing.assert_close(logits, torch.cat(apart, dim=by_label), atol=1e-5, rtol=1e-5)
+    naive = naive_boundary if isinstance(head, BoundaryHead) else naive_marker
+    expected = naive(head, words, labels.expand(ROWS, -1, -1))
+    valid = head.valid(logits, torch.full((ROWS,), WORDS), torch.full((ROWS,), n_labels)).expand_as(logits)
+    torch.testing.assert_close(logits[valid], expected[valid], atol=1e-4, rtol=1e-5)
+
+
+@torch.no_grad()
 def test_gradients_and_dropout_have_their_places(head: SpanHead, vectors: tuple[Tensor, Tensor]) -> None:
     """Dropout at 1 leaves nothing but biases: the naive form and ours must agree on that too."""
     for module in head.modules():

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 from huggingface_hub import constants
 
-from gliner_mt.checkpoint.hub import resolve, resolve_backbone
+from gliner_mt.checkpoint.hub import resolve, resolve_backbone, resolve_pretrained
 from gliner_mt.errors import CheckpointError
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -23,6 +23,17 @@ REPOSITORIES = {
         "tokenizer_config.json",
         *OTHERS,
     ],
+    "team/encoder": ["config.json", "model.safetensors", "pytorch_model.bin", *OTHERS],
+    "team/parts": [
+        "config.json",
+        "model-00001-of-00002.safetensors",
+        "model-00002-of-00002.safetensors",
+        "model.safetensors.index.json",
+        "original/model.safetensors.pth",
+        *OTHERS,
+    ],
+    "team/adapter": ["adapter_config.json", "adapter_model.safetensors", "llm2vec_config.json", *OTHERS],
+    "team/old": ["config.json", "pytorch_model.bin", "tokenizer.json", *OTHERS],
 }
 
 
@@ -125,7 +136,26 @@ def test_weights_of_a_backbone_are_left_alone(hub: Hub) -> None:
     assert files(resolve_backbone("team/pickled")) == {"spm.model", "tokenizer_config.json"}
 
 
-@pytest.mark.parametrize("name", REPOSITORIES)
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("team/encoder", {"config.json", "model.safetensors"}),
+        ("team/parts", set(REPOSITORIES["team/parts"][:4])),
+        ("team/adapter", set(REPOSITORIES["team/adapter"][:3])),
+        ("team/old", {"config.json", "pytorch_model.bin", "tokenizer.json"}),
+    ],
+)
+def test_pretrained_models_come_with_their_weights(name: str, expected: set[str], hub: Hub) -> None:
+    folder = resolve_pretrained(name)
+    assert files(folder) == expected
+    assert sorted(hub.fetched) == sorted(expected)
+    hub.fetched.clear()
+    assert resolve_pretrained(name, local_files_only=True) == folder
+    assert resolve_pretrained(folder) == folder
+    assert not hub.fetched
+
+
+@pytest.mark.parametrize("name", ["team/both", "team/pickled"])
 def test_what_is_cached_needs_no_network(name: str, hub: Hub) -> None:
     folder = resolve(name)
     hub.fetched.clear()

@@ -142,8 +142,8 @@ def test_a_newer_version(folder: Path) -> None:
         (lambda v: v["model"].update(text_position=65), "text_position is 65"),
         (lambda v: v["model"].update(max_tokens=257), "max_tokens is 257; the backbone reads 256"),
         (lambda v: v["model"]["backbone"].pop("model_type"), "backbone has no model_type"),
-        (lambda v: v["model"]["backbone"].update(model_type="gpt2"), "type 'gpt2' is not supported"),
-        (lambda v: v["model"]["backbone"].update(model_type="deberta-v2"), "use labels 'prompt'"),
+        (lambda v: v["model"]["backbone"].update(model_type="gpt9"), "Unrecognized model identifier: gpt9"),
+        (lambda v: v["model"]["backbone"].update(model_type="t5"), "use labels 'prompt'"),
         (lambda v: v["model"]["backbone"].update(num_attention_heads=5), "bert backbone cannot be built"),
         (lambda v: v["model"]["backbone"].update(hidden_size="wide"), "bert"),
     ],
@@ -153,6 +153,21 @@ def test_a_config_that_cannot_be_built(
 ) -> None:
     change_config(folder, change)
     with pytest.raises(ConfigError, match=message):
+        Extractor.load(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda v: v["model"].update(marker_id=160), r"marker_id of .* is 160, but .* expected 0 to 159"),
+        (lambda v: v["model"].update(separator_id=-1), "separator_id of .* is -1"),
+        (lambda v: v.update(pad_id=999), "pad_id of .* is 999"),
+        (lambda v: v["model"]["backbone"].update(vocab_size=90), "sub-words up to number .* embeds 90"),
+    ],
+)
+def test_ids_without_a_row(folder: Path, change: Callable[[Config], object], message: str) -> None:
+    change_config(folder, change)
+    with pytest.raises(CheckpointError, match=message):
         Extractor.load(folder)
 
 

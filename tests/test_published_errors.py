@@ -48,7 +48,10 @@ def test_broken_config(copy: Path) -> None:
         ({"max_width": "12"}, "max_width is '12'; expected a value of type int"),
         ({"max_width": 0}, "max_width is 0; expected at least 1"),
         ({"subtoken_pooling": "middle"}, "pooling is 'middle'; expected one of"),
-        ({"encoder_config": {"model_type": "t5"}}, "'t5' is not supported; expected one of bert"),
+        (
+            {"encoder_config": {"model_type": "no-such-model"}},
+            "config of the no-such-model backbone cannot be used",
+        ),
         (
             {"encoder_config": {"model_type": "bert", "hidden_size": "x"}},
             "bert backbone cannot be used.*hidden_size",
@@ -123,8 +126,6 @@ def test_more_lstm_layers_in_the_config_than_in_the_weights(copy: Path) -> None:
 @pytest.mark.parametrize(
     ("key", "architecture"),
     [
-        ("token_rep_layer.labels_encoder.model.x", "bi-encoder"),
-        ("cross_fuser.layers.0.0.self_attn.query_layer.weight", "poly-encoder"),
         ("token_rep_layer.bert_layer.layers_fuser.W1.weight", "fuses its encoder's layers"),
         ("decoder.decoder_layer.model.x", "generates labels"),
         ("token_rep_layer.decoder_layer.model.x", "streaming"),
@@ -136,7 +137,7 @@ def test_more_lstm_layers_in_the_config_than_in_the_weights(copy: Path) -> None:
 )
 def test_other_architectures_are_named(key: str, architecture: str, copy: Path) -> None:
     edit_weights(copy, lambda weights: weights.update({key: torch.zeros(4, 4)}))
-    with pytest.raises(CheckpointError, match=f"{architecture}.*not supported; expected a uni-encoder"):
+    with pytest.raises(CheckpointError, match=f"{architecture}.*not supported; expected a uni-"):
         load_published(copy)
 
 

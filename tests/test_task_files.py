@@ -49,6 +49,7 @@ def test_a_plain_list_and_json(tmp_path: Path) -> None:
         NER(["a", "b"]),
         NER({"a": "", "b": "about b"}, threshold=0.2),
         NER({"a": ("", 0.1), "b": ("about b", 0.9)}, nested=True, multi_label=True),
+        NER(["a"], join_adjacent=True),
     ],
 )
 def test_written_and_read_again_a_task_is_the_same(task: NER) -> None:

@@ -20,8 +20,8 @@ from gliner_mt.tokenization import WordTokenizer
 from gliner_mt.train.data import parse_example, read_examples
 from gliner_mt.train.evaluate import predict
 from gliner_mt.train.loop import LoopConfig, Run
-from gliner_mt.train.loss import span_loss
-from gliner_mt.train.sampling import RowSampler, SamplingConfig, Source
+from gliner_mt.train.loss import matcher_loss, span_loss
+from gliner_mt.train.sampling import RowSampler, SamplingConfig, Source, TrainBatch
 from gliner_mt.types import Entity, Example
 
 PLAIN = SamplingConfig(foreign=0, alias=0.0, described=0.0, lower=0.0, upper=0.0, rows_per_pool=16)
@@ -62,10 +62,11 @@ def make_sampler(
 
 def make_run(
     folder: Path, config: ModelConfig, tokenizer: WordTokenizer, loop: LoopConfig, seed: int = 0
-) -> tuple[SpanMatcher, Run]:
+) -> tuple[SpanMatcher, Run[SpanMatcher, TrainBatch]]:
     torch.manual_seed(seed)
     model = build_model(config)
-    return model, Run(model, make_sampler(config, tokenizer), loop, folder)
+    sampler = make_sampler(config, tokenizer)
+    return model, Run(model, model.backbone.model, sampler, matcher_loss, loop, folder)
 
 
 def nothing(step: int, model: SpanMatcher) -> None:

@@ -37,9 +37,10 @@ Positions = tuple[Float[Tensor, "heads n d"], Float[Tensor, "heads n d"]]
 
 # Measured on cores with 1 MB of second-level cache; whatever is near does as well.
 _BLOCK = 64  # tokens whose position scores are computed at a time: more leave the cache, fewer waste calls
-_RUN = 128  # tokens up to which rows of one length are attended together
-_SCORES = 1 << 19  # scores of attention at a time: in long rows, heads take turns
-_CHUNK = 512  # tokens between two attentions at a time: the widest activations stay near the CPU
+# For each thread:
+_RUN = 64  # tokens up to which rows of one length are attended together
+_SCORES = 1 << 18  # scores of attention at a time: in long rows, heads take turns
+_CHUNK = 256  # tokens between two attentions at a time: the widest activations stay near the CPU
 
 
 def speed_up(model: PreTrainedModel) -> None:
@@ -126,15 +127,14 @@ class FastEncoder(nn.Module):
     def _stamp(self) -> object:
         """Return what changes with the weights that positions depend on, None if that cannot be known."""
         original = self._original[0]
-        projections = [module for layer in self._layers for module in _projections(layer.attention.self)]
-        if any(type(module) is not nn.Linear for module in projections):
-            return None  # an adapter, say, that can be switched
-        weights = [original.rel_embeddings.weight]
+        sources: list[nn.Module] = [original.rel_embeddings]
         if "layer_norm" in original.norm_rel_ebd:
-            weights += original.LayerNorm.parameters()
-        weights += [weight for module in projections for weight in module.parameters()]
-        if any(weight.is_inference() for weight in weights):
-            return None
+            sources.append(original.LayerNorm)
+        sources += [module for layer in self._layers for module in _projections(layer.attention.self)]
+        weights = [weight for module in sources for weight in module.parameters()]
+        plain = all(type(module) in (nn.Embedding, nn.LayerNorm, nn.Linear) for module in sources)
+        if not plain or any(weight.is_inference() for weight in weights):
+            return None  # an adapter that can be switched, say, or weights whose changes are not counted
         autocast = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else None
         # Merging an adapter writes to `.data`, which counts no version, but does change the first element.
         return autocast, [(w.data_ptr(), w.dtype, w._version, w.flatten()[0].item()) for w in weights]
@@ -177,8 +177,8 @@ def _run_layer(
     layer: "DebertaV2Layer", hidden: Float[Tensor, "n h"], lengths: list[int], positions: Positions
 ) -> Float[Tensor, "n h"]:
     context = _attend(layer.attention.self, hidden, lengths, positions)
-    outputs = []
-    for attended, chunk in zip(torch.split(context, _CHUNK), torch.split(hidden, _CHUNK), strict=True):
+    size, outputs = _CHUNK * torch.get_num_threads(), []
+    for attended, chunk in zip(torch.split(context, size), torch.split(hidden, size), strict=True):
         middle = layer.attention.output(attended, chunk)
         outputs.append(layer.output(layer.intermediate(middle), middle))
     return torch.cat(outputs)
@@ -193,7 +193,7 @@ def _attend(
     for rows, t in _runs(lengths):
         end = start + rows * t
         parts = [x[start:end].view(rows, t, n_heads, -1).transpose(1, 2) for x in (*inputs, output)]
-        together = max(1, _SCORES // (rows * t * t))
+        together = max(1, _SCORES * torch.get_num_threads() // (rows * t * t))
         for first in range(0, n_heads, together):
             heads = slice(first, first + together)
             query, key, value, context = (x[:, heads] for x in parts)
@@ -233,7 +233,7 @@ def _skewed(
 def _runs(lengths: list[int]) -> Iterator[tuple[int, int]]:
     """Yield how many rows to attend together, and their length."""
     for t, group in groupby(lengths):
-        rows, most = len(list(group)), max(1, _RUN // t)
+        rows, most = len(list(group)), max(1, _RUN * torch.get_num_threads() // t)
         for start in range(0, rows, most):
             yield min(most, rows - start), t
 

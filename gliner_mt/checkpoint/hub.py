@@ -25,7 +25,11 @@ BACKBONE_FILES = (
     "merges.txt",
     "*.model",
 )
-MODEL_FILES = ("gliner_config.json", *BACKBONE_FILES, SAFETENSORS)
+ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors", "llm2vec_config.json")
+PRETRAINED_FILES = (*BACKBONE_FILES, *ADAPTER_FILES, "model*.safetensors", "model.safetensors.index.json")
+PICKLED_PARTS = ("pytorch_model*.bin", "pytorch_model.bin.index.json")
+LABEL_FILES = ("label_tokenizer.json", *(f"labels_tokenizer/{name}" for name in BACKBONE_FILES))
+MODEL_FILES = ("gliner_config.json", *BACKBONE_FILES, *LABEL_FILES, SAFETENSORS)
 
 
 def resolve(model: str | Path, *, local_files_only: bool = False) -> Path:
@@ -54,6 +58,21 @@ def resolve_backbone(name: str, *, local_files_only: bool = False) -> Path:
     """
     folder = _local(name)
     return _fetch(name, BACKBONE_FILES, local_files_only) if folder is None else folder
+
+
+def resolve_pretrained(name: str | Path, *, local_files_only: bool = False) -> Path:
+    """Return the folder of a pretrained encoder, decoder or adapter with its weights.
+
+    Raises:
+        CheckpointError: as in `resolve`.
+    """
+    folder = _local(name)
+    if folder is not None:
+        return folder
+    folder = _fetch(str(name), PRETRAINED_FILES, local_files_only)
+    if any(folder.glob("*.safetensors")):
+        return folder
+    return _fetch(str(name), (*PRETRAINED_FILES, *PICKLED_PARTS), local_files_only)
 
 
 def _local(model: str | Path) -> Path | None:

@@ -1,8 +1,8 @@
-"""Our format: a folder with config.json, model.safetensors and tokenizer.json."""
+"""Our format: a folder with config.json, model.safetensors, tokenizer.json, perhaps label_tokenizer.json."""
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,8 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 from torch import nn
 
+from gliner_mt.backbones.configs import backbone_config
+from gliner_mt.backbones.vocabulary import check_vocabulary
 from gliner_mt.build import build_model
 from gliner_mt.config import ModelConfig, from_mapping
 from gliner_mt.errors import CheckpointError
@@ -22,6 +24,7 @@ from gliner_mt.tokenization import WordTokenizer
 FORMAT = "gliner_mt"
 VERSION = 1
 CONFIG_FILE, WEIGHTS_FILE, TOKENIZER_FILE = "config.json", "model.safetensors", "tokenizer.json"
+LABEL_TOKENIZER_FILE = "label_tokenizer.json"
 
 
 def save_model(
@@ -37,20 +40,26 @@ def save_model(
     weights = {
         name: tensor.to(dtype or tensor.dtype).contiguous() for name, tensor in model.state_dict().items()
     }
-    for name, write in (
-        (TOKENIZER_FILE, lambda path: tokenizer.tokenizer.save(str(path))),
-        (WEIGHTS_FILE, lambda path: save_file(weights, path, metadata={"format": "pt"})),
-        (CONFIG_FILE, lambda path: path.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")),
-    ):
-        temporary = folder / f".{name}.part"
-        temporary.touch()
-        permissions = temporary.stat().st_mode
-        write(temporary)
-        temporary.chmod(permissions)  # safetensors makes its files private
-        os.replace(temporary, folder / name)
+    labels = tokenizer.labels
+    if labels is not None:
+        write_whole(folder / LABEL_TOKENIZER_FILE, lambda path: labels.save(str(path)))
+    write_whole(folder / TOKENIZER_FILE, lambda path: tokenizer.tokenizer.save(str(path)))
+    write_whole(folder / WEIGHTS_FILE, lambda path: save_file(weights, path, metadata={"format": "pt"}))
+    text = json.dumps(values, indent=2) + "\n"
+    write_whole(folder / CONFIG_FILE, lambda path: path.write_text(text, encoding="utf-8"))
 
 
-def load_model(folder: Path, attention: str | None = None) -> tuple[ModelConfig, SpanMatcher, WordTokenizer]:
+def write_whole(path: Path, write: Callable[[Path], object]) -> None:
+    """Let `write` make a file beside `path`, then put it in its place: it appears whole or not at all."""
+    temporary = path.with_name(f".{path.name}.part")
+    temporary.touch()
+    permissions = temporary.stat().st_mode
+    write(temporary)
+    temporary.chmod(permissions)  # safetensors makes its files private
+    os.replace(temporary, path)
+
+
+def load_model(folder: Path, attention: str = "auto") -> tuple[ModelConfig, SpanMatcher, WordTokenizer]:
     """Read a model folder in our format; weights as float32.
 
     Raises:
@@ -59,10 +68,20 @@ def load_model(folder: Path, attention: str | None = None) -> tuple[ModelConfig,
     """
     header = _read_header(folder / CONFIG_FILE)
     config = from_mapping(ModelConfig, header.model, f"{folder / CONFIG_FILE}: model")
-    tokenizer = WordTokenizer(read_tokenizer(folder / TOKENIZER_FILE), header.pad_id)
+    labels = None if config.label_backbone is None else read_tokenizer(folder / LABEL_TOKENIZER_FILE)
+    tokenizer = WordTokenizer(read_tokenizer(folder / TOKENIZER_FILE), header.pad_id, labels)
     model = build_model(config, attention)
+    _check_vocabularies(config, tokenizer, folder)
     load_weights(model, read_weights(folder / WEIGHTS_FILE), folder)
     return config, model.eval(), tokenizer
+
+
+def _check_vocabularies(config: ModelConfig, tokenizer: WordTokenizer, folder: Path) -> None:
+    tokens = {"marker_id": config.marker_id, "separator_id": config.separator_id, "pad_id": tokenizer.pad_id}
+    n_rows = backbone_config(config.backbone, causal=config.causal).vocab_size
+    check_vocabulary(tokenizer.tokenizer, tokens, n_rows, folder)
+    if config.label_backbone is not None and tokenizer.labels is not None:
+        check_vocabulary(tokenizer.labels, {}, backbone_config(config.label_backbone).vocab_size, folder)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,32 +1,36 @@
-"""Published GLiNER checkpoints: uni-encoders with a marker or token-level head, as `gliner` saves them.
+"""Published GLiNER checkpoints, as `gliner` saves them: uni-, bi- and poly-encoders with a span head.
 
 A checkpoint is a folder with gliner_config.json, model.safetensors or pytorch_model.bin, and often a
 tokenizer. Which modules there are and how large they are is read from the weights; the config tells what
 they cannot.
 """
 
+import json
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors import safe_open
-from torch import Tensor
-from transformers import AutoTokenizer, PreTrainedTokenizerFast
+from tokenizers import Tokenizer
+from transformers import PreTrainedTokenizerFast
 
+from gliner_mt.backbones.configs import backbone_config, backbone_values
 from gliner_mt.backbones.families import family_of, position_limit
-from gliner_mt.build import backbone_config, build_model
-from gliner_mt.checkpoint.hub import PICKLED, SAFETENSORS, resolve_backbone
-from gliner_mt.checkpoint.native import check_weights, read_json, read_weights
+from gliner_mt.build import build_model
+from gliner_mt.checkpoint.native import check_weights, read_json
+from gliner_mt.checkpoint.published_files import (
+    CONFIG_FILE,
+    Encoder,
+    read_backbone_config,
+    read_published_tokenizer,
+    read_published_weights,
+)
 from gliner_mt.checkpoint.published_keys import Parts, published_name, read_parts, used
 from gliner_mt.config import ModelConfig, from_mapping, nearest
 from gliner_mt.errors import CheckpointError, ConfigError
 from gliner_mt.model import SpanMatcher
 from gliner_mt.tokenization import WordTokenizer
-
-CONFIG_FILE = "gliner_config.json"
 
 # Token-level models score spans of any width, but windows must overlap by the widest.
 _WIDEST_TOKEN_LEVEL = 100
@@ -36,14 +40,6 @@ _TOKENS_PER_WORD, _TOKENS_FOR_LABELS = 2, 256
 _SPAN_MODES = ("marker", "markerV0", "token_level")
 # A leftover of v0 that nothing reads; it holds a row of the embedding, before the two tokens of the prompt.
 _FLERT = "[FLERT]"
-# Of a saved backbone config, what says how it was run or stored rather than what it is.
-_NOT_ARCHITECTURE = (
-    "dtype",
-    "torch_dtype",
-    "_attn_implementation",
-    "attn_implementation",
-    "quantization_config",
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +59,9 @@ class _Settings:
     class_token_index: int = -1
     vocab_size: int = -1
     encoder_config: Mapping[str, Any] | None = None
+    labels_encoder: str = ""
+    labels_encoder_config: Mapping[str, Any] | None = None
+    post_fusion_schema: str = ""
 
     @property
     def legacy(self) -> bool:
@@ -76,33 +75,39 @@ def is_published(folder: Path) -> bool:
 
 
 def load_published(
-    folder: Path, *, attention: str | None = None, local_files_only: bool = False
+    folder: Path, *, attention: str = "auto", local_files_only: bool = False
 ) -> tuple[ModelConfig, SpanMatcher, WordTokenizer]:
     """Read a published checkpoint; weights as float32, the model in evaluation mode.
 
-    A folder without a tokenizer or a backbone config needs those of its backbone (`model_name`, a folder or a
-    hub repository). A window has 2 sub-words for each of the `max_len` words of the checkpoint and 256 for
-    labels, as far as the backbone reaches, so that what `gliner` reads whole is normally one window here.
-    Token-level models find spans of up to 100 words, or `max_width` if that is more.
+    A folder without a tokenizer or a backbone config needs those of its backbone (`model_name` or
+    `labels_encoder`, a folder or a hub repository). A window has 2 sub-words for each of the `max_len` words
+    of the checkpoint and 256 for labels in it, as far as the backbone reaches, so that what `gliner` reads
+    whole is normally one window here. Token-level models find spans of up to 100 words, or `max_width` if
+    that is more. Decoders see all sub-words, unless `encoder_config` has `is_causal` true.
 
     Raises:
         CheckpointError: a file is missing or broken, files do not fit together, or the model is another kind.
         ConfigError: the config names an unknown part.
     """
     settings = _read_settings(folder)
-    weights = _read_weights(folder)
+    weights = read_published_weights(folder)
     parts = read_parts(weights, folder)
-    tokenizer = _read_tokenizer(folder, settings, local_files_only)
-    _check_vocabulary(folder, settings, parts, len(tokenizer))
-    backbone = _read_backbone(folder, settings, parts, local_files_only)
-    config = _model_config(settings, parts, backbone, _prompt_tokens(folder, settings, tokenizer))
+    text, labels = _encoders(folder, settings, local_files_only)
+    values = _text_values(settings, parts, text)
+    if parts.label_encoder:
+        tokenizer = _tokenizer_apart(text, labels, parts)
+        values |= _values_apart(settings, parts, labels)
+    else:
+        fast = _prompt_tokenizer(text, settings, parts)
+        tokenizer = WordTokenizer(fast.backend_tokenizer, _pad_id(fast))
+        values |= _prompt_values(settings, fast, folder)
+    config = ModelConfig(**values)
     model = build_model(config, attention)
     own = model.state_dict()
     names = {key: published_name(key, parts.head) for key in own}
-    check_weights({names[key]: tensor for key, tensor in own.items()}, used(weights), folder)
+    check_weights({names[key]: tensor for key, tensor in own.items()}, used(weights, parts), folder)
     model.load_state_dict({key: weights[name] for key, name in names.items()})
-    pad_id = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
-    return config, model.eval(), WordTokenizer(tokenizer.backend_tokenizer, pad_id or 0)
+    return config, model.eval(), tokenizer
 
 
 def _read_settings(folder: Path) -> _Settings:
@@ -123,78 +128,46 @@ def _read_settings(folder: Path) -> _Settings:
     return settings
 
 
-def _read_weights(folder: Path) -> dict[str, Tensor]:
-    if (folder / SAFETENSORS).is_file():
-        weights = read_weights(folder / SAFETENSORS)
-        # Tensors shared by several keys are stored once: the metadata maps an omitted key to the stored one.
-        with safe_open(folder / SAFETENSORS, framework="pt") as file:
-            shared = file.metadata() or {}
-        return weights | {key: weights[stored] for key, stored in shared.items() if stored in weights}
-    path = folder / PICKLED
-    if not path.is_file():
-        raise CheckpointError(
-            f"{folder} has neither {SAFETENSORS} nor {PICKLED}; expected a folder with one."
-        )
-    try:
-        weights = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # trouble with zip, pickle and files has no common type
-        raise CheckpointError(
-            f"{path} cannot be read as weights: {error}. It may be cut off, or hold more than tensors: "
-            "fetch it again, or save it as safetensors."
-        ) from error
-    if not isinstance(weights, dict) or not all(isinstance(tensor, Tensor) for tensor in weights.values()):
-        raise CheckpointError(f"{path} holds something else than named tensors; expected a state dict.")
-    return weights
+def _encoders(folder: Path, settings: _Settings, local_files_only: bool) -> tuple[Encoder, Encoder]:
+    """Return where the encoders of texts and of labels are; the latter is of no use to uni-encoders."""
+    text = ("model_name", settings.model_name, folder, settings.encoder_config)
+    own = folder / "labels_tokenizer"
+    labels = ("labels_encoder", settings.labels_encoder, own, settings.labels_encoder_config)
+    return Encoder(folder, *text, local_files_only), Encoder(folder, *labels, local_files_only)
 
 
-def _read_tokenizer(folder: Path, settings: _Settings, local_files_only: bool) -> PreTrainedTokenizerFast:
-    source = folder
-    if not (folder / "tokenizer_config.json").is_file():
-        source = _backbone_folder(folder, settings, "tokenizer", local_files_only)
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=True, trust_remote_code=False)
-    except Exception as error:  # each kind of tokenizer fails in its own way
-        raise CheckpointError(
-            f"the tokenizer in {source} cannot be read: {error}. Check that its files are complete; "
-            "one that is a SentencePiece model needs `pip install sentencepiece protobuf`."
-        ) from error
-    if not isinstance(tokenizer, PreTrainedTokenizerFast):
-        kind = type(tokenizer).__name__
-        raise CheckpointError(f"the tokenizer in {source} is a {kind}; expected one with a tokenizer.json.")
-    # As `gliner` does: transformers 5 leaves these out of some SentencePiece tokenizers that models know with
-    # them. Where there are none (ModernBERT), setting even False would strip [CLS] and [SEP].
-    if tokenizer.bos_token_id is not None:
-        tokenizer.add_bos_token = True  # type: ignore[misc]  # it has a setter
-    if tokenizer.eos_token_id is not None:
-        tokenizer.add_eos_token = True  # type: ignore[misc]
-    if settings.legacy:
-        tokenizer.add_tokens([_FLERT, settings.ent_token, settings.sep_token], special_tokens=True)
-    return tokenizer
+def _text_values(settings: _Settings, parts: Parts, text: Encoder) -> dict[str, Any]:
+    """Return the settings of a `ModelConfig` that do not depend on where labels stand."""
+    saved = _backbone_values(text, parts.n_tokens)
+    causal = family_of(saved["model_type"]).decoder and saved.get("is_causal") is True
+    backbone = backbone_values(saved, causal=causal)
+    encoder_config = backbone_config(backbone, causal=causal)
+    limit = position_limit(family_of(encoder_config.model_type), encoder_config)
+    max_tokens = _TOKENS_PER_WORD * settings.max_len + (0 if parts.label_encoder else _TOKENS_FOR_LABELS)
+    max_width = settings.max_width
+    if parts.head == "boundary":
+        max_width = min(max(max_width, _WIDEST_TOKEN_LEVEL), settings.max_len)
+    return {
+        "backbone": backbone,
+        "causal": causal,
+        "head": parts.head,
+        "hidden_size": parts.hidden_size,
+        "max_width": max_width,
+        "max_tokens": max_tokens if limit is None else min(max_tokens, limit),
+        "label_projection": parts.label_projection,
+        "lstm_layers": parts.lstm_layers,
+        "pooling": settings.subtoken_pooling,
+        "dropout": settings.dropout,
+    }
 
 
-def _backbone_folder(folder: Path, settings: _Settings, what: str, local_files_only: bool) -> Path:
-    try:
-        return resolve_backbone(settings.model_name, local_files_only=local_files_only)
-    except CheckpointError as error:
-        raise CheckpointError(
-            f"{folder} has no {what} of its own and needs that of {settings.model_name}, but {error} "
-            f"Or set model_name in its {CONFIG_FILE} to a folder with that backbone's config and tokenizer."
-        ) from error
+def _backbone_values(encoder: Encoder, n_tokens: int | None) -> dict[str, Any]:
+    values = read_backbone_config(encoder)
+    return values if n_tokens is None else values | {"vocab_size": n_tokens}
 
 
-def _check_vocabulary(folder: Path, settings: _Settings, parts: Parts, n_tokens: int) -> None:
-    rows = n_tokens if parts.n_tokens is None else parts.n_tokens
-    # Rows beyond a saved tokenizer are padding; but tokens added here have the right ids only at the end.
-    if rows == n_tokens or (rows > n_tokens and not settings.legacy):
-        return
-    raise CheckpointError(
-        f"the tokenizer of {folder} has {n_tokens} tokens, but the weights embed {rows}. "
-        "Tokenizer, config and weights must belong to the same model: fetch all of its files again."
-    )
-
-
-def _prompt_tokens(folder: Path, settings: _Settings, tokenizer: PreTrainedTokenizerFast) -> tuple[int, int]:
-    """Return the ids of the token before each label and of the one between labels and text."""
+def _prompt_values(settings: _Settings, tokenizer: PreTrainedTokenizerFast, folder: Path) -> dict[str, Any]:
+    """Return the settings of labels in a prompt: the tokens before each label and before the text."""
     marker_id, separator_id = map(
         tokenizer.backend_tokenizer.token_to_id, (settings.ent_token, settings.sep_token)
     )
@@ -205,41 +178,77 @@ def _prompt_tokens(folder: Path, settings: _Settings, tokenizer: PreTrainedToken
             f"{separator_id}; its config expects the first at {expected}, and both to be there. "
             "Tokenizer and config must belong to the same model: fetch all of its files again."
         )
-    return marker_id, separator_id
+    return {
+        "marker_id": marker_id,
+        "separator_id": separator_id,
+        "marker_is_label": settings.embed_ent_token,
+    }
 
 
-def _read_backbone(folder: Path, settings: _Settings, parts: Parts, local_files_only: bool) -> dict[str, Any]:
-    if settings.encoder_config is not None:
-        values = {"model_type": "deberta-v2"} | dict(settings.encoder_config)
-    else:
-        source = _backbone_folder(folder, settings, "backbone config", local_files_only)
-        values = read_json(source / "config.json")
-        if "model_type" not in values:
-            raise ConfigError(f"{source / 'config.json'} has no model_type; expected one, as 'deberta-v2'.")
-    values = {key: value for key, value in values.items() if key not in _NOT_ARCHITECTURE}
-    return values if parts.n_tokens is None else values | {"vocab_size": parts.n_tokens}
+def _values_apart(settings: _Settings, parts: Parts, labels: Encoder) -> dict[str, Any]:
+    """Return the settings of labels that have an encoder of their own."""
+    values: dict[str, Any] = {
+        "labels": "separate",
+        "label_backbone": backbone_values(_backbone_values(labels, parts.n_label_tokens)),
+    }
+    if not settings.post_fusion_schema:
+        return values
+    schema = tuple(settings.post_fusion_schema.split("-"))
+    return values | {"labels": "fused", "fusion": schema, "fusion_layers": max(1, parts.fusion_layers)}
 
 
-def _model_config(
-    settings: _Settings, parts: Parts, backbone: Mapping[str, Any], prompt_tokens: tuple[int, int]
-) -> ModelConfig:
-    encoder_config = backbone_config(backbone)
-    limit = position_limit(family_of(encoder_config.model_type), encoder_config)
-    max_tokens = _TOKENS_PER_WORD * settings.max_len + _TOKENS_FOR_LABELS
-    max_width = settings.max_width
-    if parts.head == "boundary":
-        max_width = min(max(max_width, _WIDEST_TOKEN_LEVEL), settings.max_len)
-    return ModelConfig(
-        backbone=backbone,
-        head=parts.head,
-        hidden_size=parts.hidden_size,
-        max_width=max_width,
-        max_tokens=max_tokens if limit is None else min(max_tokens, limit),
-        marker_id=prompt_tokens[0],
-        separator_id=prompt_tokens[1],
-        marker_is_label=settings.embed_ent_token,
-        label_projection=parts.label_projection,
-        lstm_layers=parts.lstm_layers,
-        pooling=settings.subtoken_pooling,
-        dropout=settings.dropout,
+def _prompt_tokenizer(text: Encoder, settings: _Settings, parts: Parts) -> PreTrainedTokenizerFast:
+    """Return the tokenizer of texts and prompts."""
+    tokenizer = _text_tokenizer(text)
+    if settings.legacy:
+        tokenizer.add_tokens([_FLERT, settings.ent_token, settings.sep_token], special_tokens=True)
+    rows, n_tokens = parts.n_tokens, len(tokenizer)
+    # Rows beyond a saved tokenizer are padding; but tokens added here have the right ids only at the end.
+    if rows is None or rows == n_tokens or (rows > n_tokens and not settings.legacy):
+        return tokenizer
+    raise _misfit(text, n_tokens, rows)
+
+
+def _tokenizer_apart(text: Encoder, labels: Encoder, parts: Parts) -> WordTokenizer:
+    """Return the tokenizer of texts, with that of labels."""
+    of_texts, of_labels = _text_tokenizer(text), read_published_tokenizer(labels)
+    return WordTokenizer(
+        _embedded(of_texts, parts.n_tokens, text),
+        _pad_id(of_texts),
+        _embedded(of_labels, parts.n_label_tokens, labels),
     )
+
+
+def _text_tokenizer(text: Encoder) -> PreTrainedTokenizerFast:
+    tokenizer = read_published_tokenizer(text)
+    # As `gliner` does: transformers 5 leaves these out of some SentencePiece tokenizers that models know with
+    # them. Where there are none (ModernBERT), setting even False would strip [CLS] and [SEP].
+    if tokenizer.bos_token_id is not None:
+        tokenizer.add_bos_token = True  # type: ignore[misc]  # it has a setter
+    if tokenizer.eos_token_id is not None:
+        tokenizer.add_eos_token = True  # type: ignore[misc]
+    return tokenizer
+
+
+def _embedded(tokenizer: PreTrainedTokenizerFast, rows: int | None, encoder: Encoder) -> Tokenizer:
+    """Return the tokenizer without tokens that have no row: `gliner` adds a prompt's even without prompts."""
+    values = json.loads(tokenizer.backend_tokenizer.to_str())
+    if rows is not None:
+        values["added_tokens"] = [token for token in values["added_tokens"] if token["id"] < rows]
+    kept = Tokenizer.from_str(json.dumps(values))
+    n_tokens = kept.get_vocab_size()
+    if rows is not None and n_tokens > rows:
+        raise _misfit(encoder, n_tokens, rows)
+    return kept
+
+
+def _misfit(encoder: Encoder, n_tokens: int, rows: int) -> CheckpointError:
+    return CheckpointError(
+        f"the tokenizer of {encoder.checkpoint} has {n_tokens} tokens, but the weights embed {rows}. "
+        "Tokenizer, config and weights must belong to the same model: fetch all of its files again."
+    )
+
+
+def _pad_id(tokenizer: PreTrainedTokenizerFast) -> int:
+    pad_id = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
+    return pad_id or 0

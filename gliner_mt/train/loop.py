@@ -8,22 +8,22 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean
-from typing import Protocol, final
+from typing import Generic, Protocol, TypeVar, final
 
 from accelerate import Accelerator
-from accelerate.utils import set_seed
+from accelerate.utils import send_to_device, set_seed
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from gliner_mt.errors import ConfigError
-from gliner_mt.heads import Gold
-from gliner_mt.model import SpanMatcher
-from gliner_mt.train.loss import span_loss
-from gliner_mt.train.sampling import TrainBatch
 
 _LOG_EVERY = 50
 _STATE, _NEW_STATE, _OLD_STATE, _PROGRESS = "state", "state.new", "state.old", "progress.json"
+
+ModelT = TypeVar("ModelT", bound=nn.Module)
+BatchT = TypeVar("BatchT")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +35,7 @@ class LoopConfig:
         batch_tokens: sub-words of a batch at most, padding counted.
         accumulate: batches to a step.
         lr_backbone: peak learning rate of the backbone.
-        lr_heads: peak learning rate of everything else.
+        lr_heads: peak learning rate of everything else; a language model is all backbone.
         warmup: share of the steps in which rates rise from 0; they then fall linearly to 0.
         weight_decay: of matrices; vectors (biases, norms) have none.
         max_grad_norm: gradients are clipped to this norm.
@@ -64,10 +64,10 @@ class LoopConfig:
                 raise ConfigError(f"{name} is {getattr(self, name)}; expected at least 1.")
 
 
-class BatchSource(Protocol):
+class BatchSource(Protocol[BatchT]):
     """Where batches come from: pool n is always the same."""
 
-    def pool(self, index: int, batch_tokens: int) -> list[TrainBatch]:
+    def pool(self, index: int, batch_tokens: int) -> list[BatchT]:
         """Return the batches of pool `index`."""
         ...
 
@@ -82,18 +82,31 @@ class _Progress:
 
 
 @final
-class Run:
-    """A training run; its state lives in `folder`, where an interrupted one takes up its last checkpoint."""
+class Run(Generic[ModelT, BatchT]):
+    """A training run; its state lives in `folder`, where an interrupted one takes up its last checkpoint.
 
-    def __init__(self, model: SpanMatcher, source: BatchSource, config: LoopConfig, folder: Path) -> None:
+    `loss` runs the model over a batch and returns one number. `backbone` is the part of the model that moves
+    at the backbone's rate.
+    """
+
+    def __init__(
+        self,
+        model: ModelT,
+        backbone: nn.Module,
+        source: BatchSource[BatchT],
+        loss: Callable[[ModelT, BatchT], Tensor],
+        config: LoopConfig,
+        folder: Path,
+    ) -> None:
         set_seed(config.seed)
         self._config = config
         self._source = source
+        self._loss = loss
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self._state = _Progress()
         self._accelerator = Accelerator(mixed_precision=config.precision, step_scheduler_with_optimizer=False)
-        optimizer = _optimizer(model, config)
+        optimizer = _optimizer(model, backbone, config)
         schedule = LambdaLR(optimizer, lambda step: _rate(step, config))
         self._model, self._optimizer, self._schedule = self._accelerator.prepare(model, optimizer, schedule)
 
@@ -111,7 +124,7 @@ class Run:
                 return True
         return False
 
-    def train(self, after_save: Callable[[int, SpanMatcher], None]) -> list[float]:
+    def train(self, after_save: Callable[[int, ModelT], None]) -> list[float]:
         """Train to the last step and return the loss of each; `after_save` is called at every checkpoint."""
         config, losses = self._config, []
         batches = self._batches()
@@ -131,12 +144,11 @@ class Run:
                     self._model.train()
         return losses
 
-    def _optimize(self, batches: list[TrainBatch]) -> float:
-        total, device = 0.0, self._accelerator.device
-        head = self._accelerator.unwrap_model(self._model).head
-        for batch, gold in batches:
-            batch, gold = batch.to(device), Gold(*(column.to(device) for column in gold))
-            loss = span_loss(head, self._model(batch), batch, gold) / len(batches)
+    def _optimize(self, batches: list[BatchT]) -> float:
+        total = 0.0
+        for batch in batches:
+            batch = send_to_device(batch, self._accelerator.device)
+            loss = self._loss(self._model, batch) / len(batches)
             self._accelerator.backward(loss)
             total += loss.item()
         self._accelerator.clip_grad_norm_(self._model.parameters(), self._config.max_grad_norm)
@@ -146,7 +158,7 @@ class Run:
         self._state.step += 1
         return total
 
-    def _batches(self) -> Iterator[TrainBatch]:
+    def _batches(self) -> Iterator[BatchT]:
         state = self._state
         while True:
             pool = self._source.pool(state.pool, self._config.batch_tokens)
@@ -174,15 +186,17 @@ class Run:
         shutil.rmtree(old, ignore_errors=True)
 
 
-def _optimizer(model: SpanMatcher, config: LoopConfig) -> Optimizer:
-    backbone = {id(parameter) for parameter in model.backbone.model.parameters()}
+def _optimizer(model: nn.Module, backbone: nn.Module, config: LoopConfig) -> Optimizer:
+    of_the_backbone = {id(parameter) for parameter in backbone.parameters()}
     groups = []
     for of_backbone, rate in ((True, config.lr_backbone), (False, config.lr_heads)):
         for is_matrix, decay in ((True, config.weight_decay), (False, 0.0)):
             parameters = [
                 p
                 for p in model.parameters()
-                if (id(p) in backbone) is of_backbone and (p.dim() > 1) is is_matrix and p.requires_grad
+                if (id(p) in of_the_backbone) is of_backbone
+                and (p.dim() > 1) is is_matrix
+                and p.requires_grad
             ]
             if parameters:
                 groups.append({"params": parameters, "lr": rate, "weight_decay": decay})
