@@ -1,6 +1,6 @@
 """Throughput against the package `gliner`: one model, one run, turns taken, the same spans.
 
-    python -m benchmarks.against_gliner --data DATA [--rounds 3]
+    python -m benchmarks.against_gliner --data DATA [--rounds 3] [--parts sentences labels long]
 
 A random model with DeBERTa-v3-small's sizes (6 layers, 768 wide) is built and saved by `gliner` and read by
 both. Each is timed on the same texts, one after the other, in every round; what counts is the best round of
@@ -26,10 +26,12 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from parity_models import Reference, Spec, write_backbone
 
 from gliner_mt import NER, Extractor, Span
+from gliner_mt.text import split_words
 from gliner_mt.train.data import read_examples
 
 SETS = ("wnut17", "gum_named", "cyner", "bionlp13cg", "wikigold", "re3d", "tasteset", "snips")
 BATCH_SIZES = (4, 8, 16)
+READ = 384  # words of a text that the package reads
 LAYERS, HIDDEN, HEADS, INNER = 6, 768, 12, 3072
 THRESHOLD = 0.5
 Spans = list[list[tuple[int, int, str]]]
@@ -152,12 +154,12 @@ def long_documents(texts: Sequence[str], words: int, count: int) -> list[str]:
 def compare_long(
     reference: Reference, extractor: Extractor, documents: list[str], labels: list[str], rounds: int
 ) -> None:
-    """The package reads a document's first 384 words only, so it is given pieces of 350 words, no overlap."""
-    pieces = [
-        " ".join(words[at : at + 350])
-        for words in (document.split() for document in documents)
-        for at in range(0, len(words), 350)
-    ]
+    """The package reads a text's first 384 words only, so it is given pieces of as many, without overlap."""
+    pieces = []
+    for document in documents:
+        words = list(split_words(document))
+        for part in (words[at : at + READ] for at in range(0, len(words), READ)):
+            pieces.append(document[part[0].start : part[-1].end])
     best = {"gliner": float("inf"), "ours": float("inf")}
     for _ in range(rounds):
         for size in (2, 8):
@@ -169,10 +171,10 @@ def compare_long(
             best["gliner"] = min(best["gliner"], seconds)
         seconds, _ = timed(lambda: ours_of(list(extractor.extract_many(documents, NER(labels)))))
         best["ours"] = min(best["ours"], seconds)
-    words = sum(len(document.split()) for document in documents)
-    print(f"\nlong documents: {len(documents)} of {words // len(documents)} words, {len(labels)} labels")
+    n_words = sum(len(list(split_words(document))) for document in documents)
+    print(f"\nlong documents: {len(documents)} of {n_words // len(documents)} words, {len(labels)} labels")
     for key, seconds in best.items():
-        print(f"  {key:18} {seconds:7.2f} s  {words / seconds:7.0f} words/s")
+        print(f"  {key:18} {seconds:7.2f} s  {n_words / seconds:7.0f} words/s")
     print(
         f"  ours is {best['gliner'] / best['ours']:.2f}x, with overlapping windows; "
         "gliner was given pieces cut anywhere"
@@ -187,17 +189,21 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--texts", type=int, default=256)
+    parts = ("sentences", "labels", "long")
+    parser.add_argument("--parts", nargs="+", choices=parts, default=parts)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     texts, labels = sentences(arguments.data, arguments.texts)
     with tempfile.TemporaryDirectory() as folder:
         reference, saved = save_model(Path(folder), texts, labels)
         extractor = Extractor.load(saved, device="cpu")
-        compare("sentences", reference, extractor, texts, labels[:9], arguments.rounds)
-        compare("many labels", reference, extractor, texts[:64], labels[:64], arguments.rounds)
-        compare_long(
-            reference, extractor, long_documents(texts, 3000, 2), labels[:9], max(1, arguments.rounds - 1)
-        )
+        if "sentences" in arguments.parts:
+            compare("sentences", reference, extractor, texts, labels[:9], arguments.rounds)
+        if "labels" in arguments.parts:
+            compare("many labels", reference, extractor, texts[:64], labels[:64], arguments.rounds)
+        if "long" in arguments.parts:
+            documents = long_documents(texts, 3000, 2)
+            compare_long(reference, extractor, documents, labels[:9], max(1, arguments.rounds - 1))
 
 
 if __name__ == "__main__":
