@@ -3,8 +3,21 @@
 from typing import TYPE_CHECKING
 
 from gliner_mt.errors import CheckpointError, ConfigError, GlinerMTError, InputError
-from gliner_mt.tasks import NER, Label, Queries, Task
-from gliner_mt.types import Entity, Example, Span
+from gliner_mt.tasks import (
+    NER,
+    QA,
+    Classification,
+    Found,
+    Label,
+    OpenIE,
+    Queries,
+    RelationLabel,
+    Relations,
+    Several,
+    Summary,
+    Task,
+)
+from gliner_mt.types import Answer, ClassScore, Entity, Example, Relation, Span, Triple
 
 if TYPE_CHECKING:
     from gliner_mt.extractor import Extractor
@@ -13,17 +26,29 @@ __version__ = "0.1.0"
 
 __all__ = [
     "NER",
+    "QA",
+    "Answer",
     "CheckpointError",
+    "ClassScore",
+    "Classification",
     "ConfigError",
     "Entity",
     "Example",
     "Extractor",
+    "Found",
     "GlinerMTError",
     "InputError",
     "Label",
+    "OpenIE",
     "Queries",
+    "Relation",
+    "RelationLabel",
+    "Relations",
+    "Several",
     "Span",
+    "Summary",
     "Task",
+    "Triple",
 ]
 
 

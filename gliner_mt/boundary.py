@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from gliner_mt.heads import Found, Gold, SpanHead, product
+from gliner_mt.heads import Found, Gold, SpanHead, Spans, product
 
 START, END, INSIDE = 0, 1, 2
 
@@ -51,6 +51,24 @@ class BoundaryHead(SpanHead):
             hidden = product(token_product, weight.transpose(1, 2)) + token_term + label_term[:, c, None, :]
             scores.append(last(dropout(hidden).relu()))
         return torch.stack(scores, dim=2)
+
+    def vectors(self, words: Float[Tensor, "b w d"], spans: Spans) -> Float[Tensor, "n d"]:
+        """Return the first half of the projected first word plus the second half of the last one."""
+        first = self.token(words[spans.row, spans.word_start]).chunk(2, dim=-1)[0]
+        last: Tensor = self.token(words[spans.row, spans.word_end - 1]).chunk(2, dim=-1)[1]
+        return first + last
+
+    def score(
+        self, words: Float[Tensor, "b w d"], labels: Float[Tensor, "b c d"], spans: Spans
+    ) -> Float[Tensor, "n c"]:
+        """Return the least of start, end and inside, as `find` does."""
+        logits = self(words, labels)
+        least = logits[spans.row, spans.word_start, :, START].minimum(
+            logits[spans.row, spans.word_end - 1, :, END]
+        )
+        places = zip(*(column.tolist() for column in spans), strict=True)
+        inside = [logits[row, start:end, :, INSIDE].amin(0) for row, start, end in places]
+        return least.minimum(torch.stack(inside)) if inside else least
 
     def find(
         self, logits: Float[Tensor, "b w c 3"], n_words: Int[Tensor, " b"], thresholds: Float[Tensor, "b c"]

@@ -25,6 +25,7 @@ from gliner_mt.fusion import CrossFuser
 from gliner_mt.heads import LinearMarkerHead, MarkerHead, SpanHead, projection
 from gliner_mt.labels import LabelEncoding, ParallelLabels, PromptLabels, SeparateLabels
 from gliner_mt.model import LabelEncoder, Pooling, SpanMatcher, WordLSTM
+from gliner_mt.pairs import PairHead
 from gliner_mt.tokenization import WordTokenizer
 
 _FIRST_LABEL_STD = 0.002
@@ -85,6 +86,7 @@ def assemble(
         lstm=lstm,
         label_encoder=None if label_encoder is None else _label_encoder(label_encoder, size),
         fuser=_fuser(config, encoder.config, label_projection) if fused else None,
+        pairs=PairHead(projection(2 * size, size, config.dropout)) if config.pairs else None,
     )
 
 

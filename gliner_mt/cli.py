@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, TextIO, cast
 
 import typer
 from rich import box
@@ -166,6 +166,8 @@ def _task(asked: Asked) -> NER:
         )
     if asked.task:
         task = load_task(asked.task)
+        if not isinstance(task, NER):
+            raise InputError(f"{asked.task} is a task of {type(task).__name__}; expected one of entities.")
     elif asked.labels:
         names = [name.strip() for given in asked.labels for name in given.split(",") if name.strip()]
         if not names:
@@ -176,9 +178,8 @@ def _task(asked: Asked) -> NER:
     if asked.threshold is not None:
         check_threshold(asked.threshold, "--threshold")
     given = {"threshold": asked.threshold, "nested": asked.nested, "multi_label": asked.multi_label}
-    return task_from_dict(
-        task_to_dict(task) | {key: value for key, value in given.items() if value is not None}
-    )
+    changed = {key: value for key, value in given.items() if value is not None}
+    return cast(NER, task_from_dict(task_to_dict(task) | changed))
 
 
 def _output(format_: Format | None, path: str | None, html: str | None) -> Output:

@@ -31,6 +31,7 @@ class ModelConfig:
         head: `marker`, `marker_v0` (published v0) or `boundary`.
         hidden_size: width of word and label vectors in the head.
         max_width: words of the widest span.
+        pairs: the model relates pairs of spans, for relations and Open IE.
         max_tokens: sub-words of a window, prompt and special tokens included.
         marker_id: the token that stands before each label; None where labels stand apart.
         separator_id: the token between the labels and the text; None where labels stand apart.
@@ -61,6 +62,7 @@ class ModelConfig:
     fusion_layers: int = 1
     head: str = "marker"
     max_width: int = 12
+    pairs: bool = False
     text_position: int = 32
     marker_is_label: bool = True
     label_projection: bool = True

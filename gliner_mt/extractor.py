@@ -114,14 +114,13 @@ class Extractor:
                 f"extract was given a {type(text).__name__}; expected one string. "
                 "For several texts call extract_many; decode bytes first."
             )
-        spans = next(self._engine.spans([text], _queries(task)))
-        return task.result(spans)
+        return task.result(next(self._engine.answers([text], self._asked(task))))
 
     def extract_many(self, texts: Iterable[str], task: Task[ResultT]) -> Iterator[ResultT]:
         """Yield the task's answer for each text, in order; texts are read ahead in bounded measure.
 
         Raises:
-            InputError: `texts` is one string, or one of them is none.
+            InputError: `texts` is one string, or one of them is none; or the task gives spans of one text.
         """
         if isinstance(texts, (str, bytes)):
             raise InputError(
@@ -132,8 +131,22 @@ class Extractor:
             raise InputError(
                 f"extract_many was given a {type(texts).__name__}; expected an iterable of strings."
             )
-        spans = self._engine.spans(_strings(texts), _queries(task))
-        return map(task.result, spans)
+        asked = self._asked(task)
+        if any(one.given for one in asked):
+            raise InputError("the task has spans of one text; ask it with extract, text by text.")
+        return map(task.result, self._engine.answers(_strings(texts), asked))
+
+    def _asked(self, task: Task[ResultT]) -> tuple[Queries, ...]:
+        if isinstance(task, type) or not isinstance(task, Task):
+            raise InputError(f'task is {task!r}; expected a task such as NER(["person", "city"]).')
+        queries = task.queries()
+        if self._engine.model.pairs is None and any(one.pairs for one in queries):
+            raise InputError(
+                f"{type(task).__name__} relates pairs of spans, and {self._name} cannot: its config has no "
+                "pairs. Expected a model that was trained on relations; this one takes NER, QA, Summary and "
+                "Classification."
+            )
+        return queries
 
     def encode_labels(self, labels: LabelSpec, path: str | Path | None = None) -> None:
         """Compute the vectors of labels ahead, for models that read labels apart from the text (bi-encoders).
@@ -202,12 +215,6 @@ def _backbone_facts(config: ModelConfig, model: SpanMatcher) -> dict[str, str]:
     if config.hidden_shift:
         facts["hidden shift"] = f"{config.hidden_shift}: vectors are read one sub-word earlier"
     return facts
-
-
-def _queries(task: Task[ResultT]) -> Queries:
-    if isinstance(task, type) or not isinstance(task, Task):
-        raise InputError(f'task is {task!r}; expected a task such as NER(["person", "city"]).')
-    return task.queries()
 
 
 def _strings(texts: Iterable[str]) -> Iterator[str]:

@@ -28,6 +28,14 @@ class Gold(NamedTuple):
     label: Int[Tensor, " n"]
 
 
+class Spans(NamedTuple):
+    """Spans of a batch in the order of rows: all of shape (n,), `word_end` exclusive."""
+
+    row: Int[Tensor, " n"]
+    word_start: Int[Tensor, " n"]
+    word_end: Int[Tensor, " n"]
+
+
 class Found(NamedTuple):
     """Spans that passed their label's threshold: all of shape (n,), `word_end` exclusive."""
 
@@ -39,7 +47,7 @@ class Found(NamedTuple):
 
 
 class SpanHead(nn.Module, ABC):
-    """Scores every span of up to `max_width` words against every label."""
+    """Scores every span of up to `max_width` words, or given spans of any width, against every label."""
 
     max_width: int
 
@@ -51,6 +59,16 @@ class SpanHead(nn.Module, ABC):
     @abstractmethod
     def forward(self, words: Float[Tensor, "b w d"], labels: Float[Tensor, "b c d"]) -> Tensor:
         """Return logits; their shape is the head's own, with rows first."""
+
+    @abstractmethod
+    def vectors(self, words: Float[Tensor, "b w d"], spans: Spans) -> Float[Tensor, "n d"]:
+        """Return a vector for each of some spans, however wide."""
+
+    @abstractmethod
+    def score(
+        self, words: Float[Tensor, "b w d"], labels: Float[Tensor, "b c d"], spans: Spans
+    ) -> Float[Tensor, "n c"]:
+        """Return the logits of some spans, however wide, with the labels of their rows."""
 
     @abstractmethod
     def find(self, logits: Tensor, n_words: Int[Tensor, " b"], thresholds: Float[Tensor, "b c"]) -> Found:
@@ -66,6 +84,16 @@ class SpanHead(nn.Module, ABC):
     @abstractmethod
     def valid(self, logits: Tensor, n_words: Int[Tensor, " b"], n_labels: Int[Tensor, " b"]) -> Tensor:
         """Return which logits stand for real words and labels; broadcastable to `logits`."""
+
+
+def by_row(
+    vectors: Float[Tensor, "n d"], labels: Float[Tensor, "b c d"], row: Tensor
+) -> Float[Tensor, "n c"]:
+    """Return the products of vectors, in the order of their rows, with the labels of each row."""
+    if len(labels) == 1:
+        return vectors @ labels[0].T
+    counts = torch.bincount(row, minlength=len(labels)).tolist()
+    return torch.cat([part @ labels[i].T for i, part in enumerate(vectors.split(counts))])
 
 
 def projection(in_size: int, out_size: int, dropout: float, expansion: int = 4) -> nn.Sequential:
@@ -84,6 +112,13 @@ class _WidthHead(SpanHead):
     def logits_per_word(self) -> int:
         """As many as the widest span has words."""
         return self.max_width
+
+    @final
+    def score(
+        self, words: Float[Tensor, "b w d"], labels: Float[Tensor, "b c d"], spans: Spans
+    ) -> Float[Tensor, "n c"]:
+        """Return the products of the spans' vectors with the labels."""
+        return by_row(self.vectors(words, spans), labels, spans.row)
 
     @final
     def find(
@@ -141,6 +176,11 @@ class MarkerHead(_WidthHead):
             words.shape[1], self.max_width, lambda i, j: against(dropout((a[:, i] + b[:, j]).relu()))
         )
 
+    def vectors(self, words: Float[Tensor, "b w d"], spans: Spans) -> Float[Tensor, "n d"]:
+        """Return the joint projection of the boundary words."""
+        vectors: Tensor = self.joint(_boundaries(self.start, self.end, words, spans))
+        return vectors
+
     def _against(self, labels: Float[Tensor, "b c d"]) -> Callable[[Tensor], Tensor]:
         """Return the last layer and the product with the labels as one step, in the order that costs less."""
         last = cast(nn.Linear, self.joint[3])
@@ -174,10 +214,22 @@ class LinearMarkerHead(_WidthHead):
         b = product(self.end(words).relu(), at_end)
         return _by_width(words.shape[1], self.max_width, lambda i, j: a[:, i] + b[:, j])
 
+    def vectors(self, words: Float[Tensor, "b w d"], spans: Spans) -> Float[Tensor, "n d"]:
+        """Return the joint projection of the boundary words."""
+        vectors: Tensor = self.joint(_boundaries(self.start, self.end, words, spans))
+        return vectors
+
 
 def product(rows: Float[Tensor, "b w d"], matrix: Float[Tensor, "b d n"]) -> Float[Tensor, "b w n"]:
     """Return `rows @ matrix`; one that all rows share (1 d n) takes one large product, not b small ones."""
     return rows @ (matrix[0] if len(matrix) == 1 else matrix)
+
+
+def _boundaries(
+    start: nn.Module, end: nn.Module, words: Float[Tensor, "b w d"], spans: Spans
+) -> Float[Tensor, "n 2*d"]:
+    first, last = words[spans.row, spans.word_start], words[spans.row, spans.word_end - 1]
+    return torch.cat([start(first), end(last)], dim=-1).relu()
 
 
 def _by_width(

@@ -1,7 +1,7 @@
 """The one model: a backbone, labels beside the text, and a head that matches spans with labels."""
 
 from enum import Enum
-from typing import final
+from typing import NamedTuple, final
 
 import torch
 from jaxtyping import Float, Int
@@ -11,7 +11,8 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from gliner_mt.backbones import Backbone
 from gliner_mt.batch import Batch
 from gliner_mt.fusion import CrossFuser
-from gliner_mt.heads import SpanHead
+from gliner_mt.heads import SpanHead, Spans
+from gliner_mt.pairs import PairHead, Pairs
 
 
 class Pooling(str, Enum):
@@ -60,14 +61,33 @@ class LabelEncoder(nn.Module):
         return hidden.sum(1) / (~padding).sum(1, keepdim=True).clamp(min=1)
 
 
+class Beside(NamedTuple):
+    """What to score beside the spans up to the head's width: given spans, and pairs of given spans.
+
+    `stated` are matched with the labels as spans are; `ends` are those that `pairs` index.
+    """
+
+    stated: Spans
+    ends: Spans
+    pairs: Pairs
+
+
+class Scores(NamedTuple):
+    """Logits: of all spans, in the head's own shape; of stated spans (n c) and pairs (p c), if asked for."""
+
+    spans: Tensor
+    stated: Float[Tensor, "n c"] | None = None
+    pairs: Float[Tensor, "p c"] | None = None
+
+
 @final
 class SpanMatcher(nn.Module):
     """Matches every span of a text with every label asked of it.
 
     `projection` maps backbone vectors to the head's size, `lstm` runs over words, `label_projection` over
     labels; `nn.Identity` and None leave a step out. Labels are read where they stand in the text's rows or,
-    with a `label_encoder`, apart. With a `fuser`, words and labels then read each other. The parts are
-    passed in: see `build_model`.
+    with a `label_encoder`, apart. With a `fuser`, words and labels then read each other. `pairs` scores pairs
+    of spans, if the model relates them. The parts are passed in: see `build_model`.
     """
 
     def __init__(  # noqa: PLR0913 - every argument is a part of the model
@@ -81,6 +101,7 @@ class SpanMatcher(nn.Module):
         lstm: WordLSTM | None = None,
         label_encoder: LabelEncoder | None = None,
         fuser: CrossFuser | None = None,
+        pairs: PairHead | None = None,
     ) -> None:
         super().__init__()
         self.backbone = backbone
@@ -90,6 +111,7 @@ class SpanMatcher(nn.Module):
         self.label_projection = label_projection
         self.fuser = fuser
         self.head = head
+        self.pairs = pairs
         self.pooling = pooling
 
     @property
@@ -98,10 +120,15 @@ class SpanMatcher(nn.Module):
         backbones = (self.backbone, *(() if self.label_encoder is None else (self.label_encoder.backbone,)))
         return nn.ModuleList(backbone.model for backbone in backbones)
 
-    def forward(self, batch: Batch) -> Tensor:
-        """Return the head's logits, rows first; padded words and labels hold arbitrary values."""
+    def forward(self, batch: Batch, beside: Beside | None = None) -> Scores:
+        """Return the logits, rows first; padded words and labels hold arbitrary values."""
         words, labels = self.read(batch)
-        return self.match(words, labels, batch.n_words, batch.n_labels)
+        words, labels = self.fuse(words, labels, batch.n_words, batch.n_labels)
+        spans: Tensor = self.head(words, labels)
+        if beside is None:
+            return Scores(spans)
+        stated = self.head.score(words, labels, beside.stated)
+        return Scores(spans, stated, self.relate(words, labels, beside.ends, beside.pairs))
 
     def read(self, batch: Batch) -> tuple[Float[Tensor, "b w d"], Float[Tensor, "b c d"]]:
         """Return the vectors of the words and of the labels that the batch holds."""
@@ -121,17 +148,26 @@ class SpanMatcher(nn.Module):
         vectors: Tensor = self.label_projection(self.label_encoder(labels))
         return vectors
 
-    def match(
+    def fuse(
         self,
         words: Float[Tensor, "b w d"],
         labels: Float[Tensor, "b c d"],
         n_words: Int[Tensor, " b"],
         n_labels: Int[Tensor, " b"],
-    ) -> Tensor:
-        """Return the head's logits of words with labels; one row of labels may stand for all (1 c d)."""
-        if self.fuser is not None:
-            words, labels = self.fuser(words, labels.expand(len(words), -1, -1), n_words, n_labels)
-        logits: Tensor = self.head(words, labels)
+    ) -> tuple[Float[Tensor, "b w d"], Float[Tensor, "b c d"]]:
+        """Return words and labels as the heads take them; one row of labels may stand for all (1 c d)."""
+        if self.fuser is None:
+            return words, labels
+        fused: tuple[Tensor, Tensor] = self.fuser(words, labels.expand(len(words), -1, -1), n_words, n_labels)
+        return fused
+
+    def relate(
+        self, words: Float[Tensor, "b w d"], labels: Float[Tensor, "b c d"], ends: Spans, pairs: Pairs
+    ) -> Float[Tensor, "p c"] | None:
+        """Return the logits of pairs of the spans `ends` with the labels; None without a pair head."""
+        if self.pairs is None:
+            return None
+        logits: Tensor = self.pairs(self.head.vectors(words, ends), labels, pairs)
         return logits
 
 

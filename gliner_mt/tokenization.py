@@ -1,5 +1,6 @@
 """From text to sub-words: each word is tokenised once, whatever window or batch it lands in."""
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import NamedTuple, final
@@ -72,6 +73,12 @@ class WordTokenizer:
             if word_index is not None:
                 ids[word_index].append(token)
         self._cache.update(zip(unknown, map(tuple, ids), strict=True))
+
+
+def word_span(words: Sequence[EncodedWord], start: int, end: int) -> tuple[int, int]:
+    """Return the words [first, last) that characters [start, end) touch."""
+    first = bisect_right(words, start, key=lambda word: word.end)
+    return first, bisect_left(words, end, first, key=lambda word: word.start)
 
 
 N_SHAPES = 8

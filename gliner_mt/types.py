@@ -68,6 +68,14 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
+class ClassScore:
+    """A class of a text and its score, 0 to 1."""
+
+    label: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
 class TextTuple:
     """A tuple in words alone, as scorers of Open IE compare them: arguments in order, the subject first."""
 

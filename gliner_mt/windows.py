@@ -16,8 +16,12 @@ class Window:
     word_end: int
 
 
-def plan_windows(words: Iterable[tuple[int, bool]], *, budget: int, overlap: int) -> Iterator[Window]:
+def plan_windows(
+    words: Iterable[tuple[int, bool]], *, budget: int, overlap: int, shared: float = 0.0
+) -> Iterator[Window]:
     """Cover a document with windows of at most `budget` sub-words, `overlap` words shared by neighbours.
+
+    They share the part `shared` of a window, where that is more words.
 
     `words` gives each word's number of sub-words and whether a sentence ends after it. It is read as a
     stream, and no more than a window of it is kept.
@@ -38,7 +42,7 @@ def plan_windows(words: Iterable[tuple[int, bool]], *, budget: int, overlap: int
             start, full = index - len(held), len(held)
             kept = _words_kept(held, overlap)
             yield Window(start, start + kept)
-            for _ in range(max(1, kept - overlap)):
+            for _ in range(max(1, kept - max(overlap, int(shared * kept)))):
                 room += held.popleft()[0]
             # What follows a full window must reach the next word, else it would lie inside that window.
             while kept == full and size > room:

@@ -244,7 +244,7 @@ class Ours:
     @torch.inference_mode()
     def probabilities(self, rows: Sequence[Row]) -> list[torch.Tensor]:
         """Ask rows in one batch."""
-        logits = self.model(self._collate(rows))
+        logits = self.model(self._collate(rows)).spans
         return [of_row[: len(row.words)].sigmoid() for of_row, row in zip(logits, rows, strict=True)]
 
     def answers(self, texts: Sequence[str], labels: Sequence[str]) -> Answers:

@@ -1,20 +1,21 @@
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import islice, pairwise, repeat
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from texts import any_text
-from tiny_models import LABELS, TEXTS, WORDS, tiny_config, tiny_model
+from tiny_models import LABELS, TEXTS, WORDS, spans_of, tiny_config, tiny_model
 
 from gliner_mt import engine as engine_module
-from gliner_mt.batch import Row
+from gliner_mt.asking import Reading, labels_asked
+from gliner_mt.batch import Batch
 from gliner_mt.build import build_labels
 from gliner_mt.config import ModelConfig
-from gliner_mt.engine import Engine, LabelGroup, Limits, windows_of
-from gliner_mt.heads import Found
+from gliner_mt.engine import Engine, Limits, windows_of
 from gliner_mt.model import SpanMatcher
-from gliner_mt.tasks import NER
+from gliner_mt.scoring import Job, Scorer
+from gliner_mt.tasks import NER, Queries
 from gliner_mt.tokenization import WordTokenizer
 from gliner_mt.types import Span
 
@@ -46,6 +47,10 @@ def test_windows_hold_every_word(tokenizer: WordTokenizer, text: str, budget: in
     assert seen == set(range(len(words)))
 
 
+def readings_of(engine: Engine, queries: tuple[Queries, ...]) -> list[Reading]:
+    return engine._readings(labels_asked(queries, 0.5))
+
+
 def plain(spans: list[Span]) -> list[tuple[int, int, str]]:
     return [(span.start, span.end, span.label) for span in spans]
 
@@ -61,9 +66,9 @@ def assert_same(answers: list[list[Span]], expected: list[list[Span]]) -> None:
 def test_spans_are_the_same_in_any_batch_with_any_neighbours(
     engine: Engine, texts: list[str], batch: int
 ) -> None:
-    alone = [next(engine.spans([text], ASK)) for text in texts]
+    alone = [next(spans_of(engine, [text], ASK)) for text in texts]
     other = Engine(engine.model, engine.labels, Limits(128, batch), 0.5)
-    assert_same(list(other.spans(texts, ASK)), alone)
+    assert_same(list(spans_of(other, texts, ASK)), alone)
 
 
 @pytest.mark.parametrize("labels", ["prompt", "parallel"])
@@ -79,11 +84,11 @@ def test_without_context_windows_change_nothing(
     text = " ".join([*WORDS, "zoo."] * 6)
     queries = NER(LABELS, threshold=0.7, nested=nested).queries()
     whole = make_engine(config, model, tokenizer, window=2048)
-    expected = next(whole.spans([text], queries))
+    expected = next(spans_of(whole, [text], queries))
     assert len({span.start for span in expected}) > 20
     for window in (64, 100):
         windowed = make_engine(config, model, tokenizer, window=window)
-        assert_same([next(windowed.spans([text], queries))], [expected])
+        assert_same([next(spans_of(windowed, [text], queries))], [expected])
 
 
 def test_an_entity_is_found_wherever_it_stands(tokenizer: WordTokenizer) -> None:
@@ -93,7 +98,7 @@ def test_an_entity_is_found_wherever_it_stands(tokenizer: WordTokenizer) -> None
     queries = NER(["person"], threshold=0.9).queries()
 
     def spans_in(text: str) -> list[Span]:
-        return next(engine.spans([text], queries))
+        return next(spans_of(engine, [text], queries))
 
     filler = next(word for word in WORDS if not spans_in(f"{word} " * 12)) + " "
     entity = next(
@@ -114,42 +119,42 @@ def test_an_entity_is_found_wherever_it_stands(tokenizer: WordTokenizer) -> None
 def test_many_labels_are_asked_in_groups(tokenizer: WordTokenizer, labels: str) -> None:
     config = tiny_config(labels=labels)
     engine = make_engine(config, tiny_model(config, tokenizer), tokenizer)
-    readings = engine._prompted(NER(MANY_LABELS).queries())
+    readings = readings_of(engine, NER(MANY_LABELS).queries())
     assert len(readings) > 2
     assert all(len(reading.prompt.ids) <= 64 for reading in readings)
     indices = [index for reading in readings for group in reading.groups for index in group.indices]
     assert sorted(indices) == list(range(len(MANY_LABELS)))
-    backwards = engine._prompted(NER(MANY_LABELS[::-1]).queries())
+    backwards = readings_of(engine, NER(MANY_LABELS[::-1]).queries())
     assert [reading.prompt for reading in backwards] == [reading.prompt for reading in readings]
 
 
 def test_groups_are_as_labels_asked_apart(engine: Engine) -> None:
     queries = NER(MANY_LABELS, threshold=0.2, nested=True, multi_label=True).queries()
     apart: list[tuple[int, int, str]] = []
-    for reading in engine._prompted(queries):
+    for reading in readings_of(engine, queries):
         names = [MANY_LABELS[index] for index in reading.groups[0].indices]
-        apart += plain(next(engine.spans(["Paris"], NER(names, threshold=0.2, multi_label=True).queries())))
-    together = plain(next(engine.spans(["Paris"], queries)))
+        task = NER(names, threshold=0.2, multi_label=True)
+        apart += plain(next(spans_of(engine, ["Paris"], task.queries())))
+    together = plain(next(spans_of(engine, ["Paris"], queries)))
     assert len(together) > 5
     assert sorted(together) == sorted(apart)
 
 
 def test_windows_and_prompt_keep_to_the_limit(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     lengths: list[int] = []
-    find = Engine._find
+    score = Scorer.score
 
-    def watched(self: Engine, jobs: list[engine_module._Job]) -> Iterator[tuple[Sequence[LabelGroup], Found]]:
-        batch = self._collate([Row(job.reading.prompt, job.words) for job in jobs])
+    def watched(self: Scorer, jobs: list[Job], batch: Batch) -> None:
         assert batch.positions is not None
         assert int(batch.positions.max()) < 128
         assert [job.length for job in jobs] == (batch.groups >= 0).sum(1).tolist()
-        assert len(jobs) == 1 or batch.ids.numel() <= self.limits.batch_tokens
+        assert len(jobs) == 1 or batch.ids.numel() <= engine.limits.batch_tokens
         lengths.extend(job.length for job in jobs)
-        return find(self, jobs)
+        score(self, jobs, batch)
 
-    monkeypatch.setattr(Engine, "_find", watched)
+    monkeypatch.setattr(Scorer, "score", watched)
     for labels in (["x"], LABELS, MANY_LABELS):
-        list(engine.spans([" ".join(WORDS * 8), "東" * 500], NER(labels).queries()))
+        list(spans_of(engine, [" ".join(WORDS * 8), "東" * 500], NER(labels).queries()))
     assert 100 < max(lengths) <= 128
 
 
@@ -164,7 +169,7 @@ def counted(texts: Iterator[str], read: list[str]) -> Iterator[str]:
 def test_an_endless_stream_is_answered_as_it_comes(engine: Engine, text: str) -> None:
     read: list[str] = []
     engine = Engine(engine.model, engine.labels, Limits(128, 256), 0.5)
-    stream = engine.spans(counted(repeat(text), read), ASK)
+    stream = spans_of(engine, counted(repeat(text), read), ASK)
     assert read == []
     first = plain(next(stream))
     ahead = len(read)
@@ -185,15 +190,15 @@ def test_a_long_document_is_read_in_parts(
     in_hand: list[int] = []
     score = Engine._score
 
-    def watched(self: Engine, jobs: list[engine_module._Job]) -> None:
+    def watched(self: Engine, scorer: Scorer, jobs: list[Job]) -> None:
         in_hand.append(sum(job.length for job in jobs))
-        score(self, jobs)
+        score(self, scorer, jobs)
 
     monkeypatch.setattr(Engine, "_score", watched)
     small = Engine(engine.model, engine.labels, Limits(128, 256), 0.5)
     text = " ".join(WORDS * 60)
-    answer = next(small.spans([text], queries))
+    answer = next(spans_of(small, [text], queries))
     assert len(in_hand) > 5
     assert max(in_hand) <= 256 + 128
     monkeypatch.setattr(engine_module, "_READ_AHEAD", 100)
-    assert_same([answer], [next(engine.spans([text], queries))])
+    assert_same([answer], [next(spans_of(engine, [text], queries))])

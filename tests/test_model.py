@@ -54,10 +54,10 @@ def test_a_row_scores_the_same_alone_and_in_any_batch(
 ) -> None:
     rows = make_rows(config, tokenizer, TEXTS, LABELS) + make_rows(config, tokenizer, TEXTS, LABELS[:1])
     collate = Collator(tokenizer.pad_id, tokenizer.suffix)
-    together = model(collate(rows))
+    together = model(collate(rows)).spans
     for index, row in enumerate(rows):
         batch = collate([row])
-        alone = model(batch)
+        alone = model(batch).spans
         valid = model.head.valid(alone, batch.n_words, batch.n_labels).expand_as(alone)[0]
         of_row = together[index][tuple(slice(size) for size in alone.shape[1:])]
         torch.testing.assert_close(of_row[valid], alone[0][valid], atol=1e-4, rtol=1e-5)

@@ -8,17 +8,29 @@ import gliner_mt
 
 PUBLIC = [
     "NER",
+    "QA",
+    "Answer",
     "CheckpointError",
+    "ClassScore",
+    "Classification",
     "ConfigError",
     "Entity",
     "Example",
     "Extractor",
+    "Found",
     "GlinerMTError",
     "InputError",
     "Label",
+    "OpenIE",
     "Queries",
+    "Relation",
+    "RelationLabel",
+    "Relations",
+    "Several",
     "Span",
+    "Summary",
     "Task",
+    "Triple",
 ]
 HEAVY = ("torch", "transformers", "tokenizers", "accelerate", "safetensors", "numpy", "rich", "typer")
 

@@ -8,7 +8,8 @@ from tiny_models import MARKER, SEP, WORDS, tiny_config
 from gliner_mt.build import build_labels
 from gliner_mt.errors import ConfigError
 from gliner_mt.tokenization import WordTokenizer
-from gliner_mt.train.sampling import LabelNames, RowSampler, SamplingConfig, Source, TrainBatch
+from gliner_mt.train.questions import TrainBatch
+from gliner_mt.train.sampling import LabelNames, RowSampler, SamplingConfig, Source
 from gliner_mt.types import Entity, Example
 
 NEUTRAL = SamplingConfig(

@@ -24,6 +24,7 @@ from tiny_models import (
     WORDS,
     make_batch,
     probabilities,
+    spans_of,
     tiny_config,
     tiny_model,
 )
@@ -145,8 +146,8 @@ def test_spans_are_the_same_in_any_batch_with_any_neighbours(
     queries = NER(LABELS, threshold=0.5, nested=True, multi_label=True).queries()
     labels = build_labels(config, tokenizer)
     engine = Engine(model, labels, Limits(128, 2048), 0.5)
-    alone = [next(engine.spans([text], queries)) for text in texts]
-    assert_same(list(Engine(model, labels, Limits(128, batch), 0.5).spans(texts, queries)), alone)
+    alone = [next(spans_of(engine, [text], queries)) for text in texts]
+    assert_same(list(spans_of(Engine(model, labels, Limits(128, batch), 0.5), texts, queries)), alone)
 
 
 def test_many_labels_are_scored_in_groups(
@@ -161,7 +162,7 @@ def test_many_labels_are_scored_in_groups(
     ask = NER(MANY, threshold=0.3, nested=True, multi_label=True).queries()
 
     def found(text: str, names: list[str]) -> list[tuple[int, int, str]]:
-        one = next(engine.spans([text], replace(ask, labels=NER(names).labels)))
+        one = next(spans_of(engine, [text], (replace(ask[0], labels=NER(names).labels),)))
         return sorted(plain(one))
 
     together = found("Paris", MANY)
@@ -173,7 +174,7 @@ def test_many_labels_are_scored_in_groups(
     if config.labels == "separate":
         text = " ".join(WORDS * 3)
         whole = Engine(model, labels, Limits(128, 256), 0.5)
-        assert found(text, MANY) == sorted(plain(next(whole.spans([text], ask))))
+        assert found(text, MANY) == sorted(plain(next(spans_of(whole, [text], ask))))
 
 
 @pytest.fixture
@@ -341,7 +342,7 @@ def test_rows_without_words_do_no_harm_in_training(kind: str, tokenizer: WordTok
     model = tiny_model(config, tokenizer)
     batch = make_batch(config, tokenizer, ["Ada met Bob", ""], LABELS)
     none = Gold(*torch.empty(4, 0, dtype=torch.long))
-    span_loss(model.head, model(batch), batch, none).backward()
+    span_loss(model.head, model(batch).spans, batch, none).backward()
     assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
 
 

@@ -21,7 +21,8 @@ from gliner_mt.train.data import parse_example, read_examples
 from gliner_mt.train.evaluate import predict
 from gliner_mt.train.loop import LoopConfig, Run
 from gliner_mt.train.loss import matcher_loss, span_loss
-from gliner_mt.train.sampling import RowSampler, SamplingConfig, Source, TrainBatch
+from gliner_mt.train.questions import TrainBatch
+from gliner_mt.train.sampling import RowSampler, SamplingConfig, Source
 from gliner_mt.types import Entity, Example
 
 PLAIN = SamplingConfig(foreign=0, alias=0.0, described=0.0, lower=0.0, upper=0.0, rows_per_pool=16)
@@ -209,7 +210,7 @@ def test_the_loss_is_the_naive_one(tokenizer: WordTokenizer, head: str) -> None:
     model = tiny_model(config, tokenizer)
     batch = make_batch(config, tokenizer, TEXTS, LABELS)
     gold = Gold(*torch.tensor([(0, 0, 1, 0), (1, 5, 7, 1), (2, 0, 1, 1)]).unbind(1))
-    logits = model(batch)
+    logits = model(batch).spans
     loss = span_loss(model.head, logits, batch, gold)
     assert loss.shape == ()
     probabilities = logits.sigmoid()
@@ -226,7 +227,7 @@ def test_padding_has_no_loss_and_no_gradient(tokenizer: WordTokenizer) -> None:
     model = tiny_model(config, tokenizer)
     batch = make_batch(config, tokenizer, TEXTS, LABELS)
     none = Gold(*torch.empty(4, 0, dtype=torch.long))
-    logits = model(batch).detach()
+    logits = model(batch).spans.detach()
     loss = span_loss(model.head, logits, batch, none)
     valid = model.head.valid(logits, batch.n_words, batch.n_labels).expand_as(logits)
     noisy = torch.where(valid, logits, torch.full_like(logits, torch.inf)).requires_grad_()

@@ -1,6 +1,6 @@
 """Models small enough to be made in a test, with scores spread so that some spans are found, others not."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from string import ascii_lowercase, digits
 from typing import Any
 
@@ -12,9 +12,12 @@ from gliner_mt.batch import Batch, Collator, Row
 from gliner_mt.boundary import INSIDE, BoundaryHead
 from gliner_mt.build import build_labels, build_model
 from gliner_mt.config import ModelConfig
+from gliner_mt.engine import Engine
 from gliner_mt.extractor import Extractor
 from gliner_mt.model import SpanMatcher
+from gliner_mt.tasks import Queries
 from gliner_mt.tokenization import WordTokenizer
+from gliner_mt.types import Span
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[unused0]")
 PAD, UNK, CLS, SEP, MARKER = range(5)
@@ -102,7 +105,7 @@ def spread(model: SpanMatcher, config: ModelConfig, tokenizer: WordTokenizer) ->
     def all_logits() -> Tensor:
         found = []
         for batch in batches:
-            logits = model(batch)
+            logits = model(batch).spans
             valid = model.head.valid(logits, batch.n_words, batch.n_labels).expand_as(logits)
             found.append(logits[valid].reshape(-1, *logits.shape[-1:]))
         return torch.stack(found)
@@ -148,5 +151,10 @@ def probabilities(
     model: SpanMatcher, config: ModelConfig, tokenizer: WordTokenizer, text: str, labels: Sequence[str]
 ) -> Tensor:
     """Return what the head gives for one text, labels in its last or last but one dimension."""
-    scores: Tensor = model(make_batch(config, tokenizer, [text], labels))[0].sigmoid()
+    scores: Tensor = model(make_batch(config, tokenizer, [text], labels)).spans[0].sigmoid()
     return scores
+
+
+def spans_of(engine: Engine, texts: Iterable[str], queries: tuple[Queries, ...]) -> Iterator[list[Span]]:
+    """Yield the spans that an engine finds in each text for a single query."""
+    return (found[0].spans for found in engine.answers(texts, queries))

@@ -4,7 +4,6 @@ What makes a zero-shot model generalise is the variety of questions. So each row
 found in it, some that are not (true negatives), under their own name, an alias or with a description.
 """
 
-from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,11 +12,12 @@ from typing import NamedTuple, final
 
 import torch
 
-from gliner_mt.batch import Batch, Collator, Row, token_budget_batches
+from gliner_mt.batch import Collator, Row, token_budget_batches
 from gliner_mt.errors import ConfigError
 from gliner_mt.heads import Gold
 from gliner_mt.labels import LabelEncoding
-from gliner_mt.tokenization import EncodedWord
+from gliner_mt.tokenization import EncodedWord, word_span
+from gliner_mt.train.questions import TrainBatch
 from gliner_mt.types import Example
 
 _LOWER_CASE, _CAPITALS = 1, 4
@@ -78,13 +78,6 @@ class Source:
     weight: float
     domain: str = ""
     packable: bool = True
-
-
-class TrainBatch(NamedTuple):
-    """A batch with its gold spans."""
-
-    batch: Batch
-    gold: Gold
 
 
 class _Piece(NamedTuple):
@@ -163,7 +156,7 @@ class RowSampler:
         entities = []
         unusable = set()
         for entity in example.entities:
-            first, last = _word_span(words, entity.start, entity.end)
+            first, last = word_span(words, entity.start, entity.end)
             if first == last:
                 continue
             if words[-1].end < entity.end or last - first > self._max_width:
@@ -238,9 +231,3 @@ class RowSampler:
 
 def _tokens(words: Sequence[EncodedWord]) -> int:
     return sum(len(word.ids) for word in words)
-
-
-def _word_span(words: Sequence[EncodedWord], start: int, end: int) -> tuple[int, int]:
-    """Return the words [first, last) that characters [start, end) touch."""
-    first = bisect_right(words, start, key=lambda word: word.end)
-    return first, bisect_left(words, end, first, key=lambda word: word.start)

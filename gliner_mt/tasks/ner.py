@@ -1,0 +1,55 @@
+"""Entities: spans that a label describes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import final
+
+from gliner_mt.tasks.base import Found, Label, Queries
+from gliner_mt.tasks.labels import LabelSpec, parse_labels
+from gliner_mt.tasks.parsing import check_threshold
+from gliner_mt.types import Span
+
+
+@final
+@dataclass(frozen=True, init=False)
+class NER:
+    """Find every span that one of the labels describes; answers `list[Span]` in text order.
+
+    `labels` is a list of names, a mapping name → description, or name → (description, threshold); an empty
+    description stands for none. Duplicate names are merged with a warning. `threshold` is what a
+    span's probability must exceed (None: the model's default). `join_adjacent` makes one span of neighbours
+    with the same label and nothing but white space between them; models that judge single words need it
+    (NuNER_Zero).
+    """
+
+    labels: tuple[Label, ...]
+    threshold: float | None = None
+    nested: bool = False
+    multi_label: bool = False
+    join_adjacent: bool = False
+
+    def __init__(
+        self,
+        labels: LabelSpec,
+        *,
+        threshold: float | None = None,
+        nested: bool = False,
+        multi_label: bool = False,
+        join_adjacent: bool = False,
+    ) -> None:
+        parsed = parse_labels(labels)
+        if threshold is not None:
+            check_threshold(threshold, "threshold")
+        object.__setattr__(self, "labels", parsed)
+        object.__setattr__(self, "threshold", threshold)
+        object.__setattr__(self, "nested", nested)
+        object.__setattr__(self, "multi_label", multi_label)
+        object.__setattr__(self, "join_adjacent", join_adjacent)
+
+    def queries(self) -> tuple[Queries]:
+        """Return the labels and the rules of overlap and joining."""
+        return (Queries(self.labels, self.threshold, self.nested, self.multi_label, self.join_adjacent),)
+
+    def result(self, found: Sequence[Found]) -> list[Span]:
+        """Return the spans as they are."""
+        return found[0].spans
