@@ -152,7 +152,7 @@ class StatedSpans(Collected):
     def __init__(self, queries: Queries, text: str, stated: Sequence[Stated]) -> None:
         super().__init__(queries)
         self._text = text
-        self._stated = sorted(stated)
+        self._stated = sorted(set(stated))
         self._starts = [one.words[0] for one in self._stated]
         self._furthest = list(accumulate((one.words[1] for one in self._stated), max))
         self._scores: dict[tuple[int, int], _Scored] = {}
@@ -166,8 +166,8 @@ class StatedSpans(Collected):
             start, end = self._stated[index].words
             inside = max(start, window.word_start), min(end, window.word_end)
             if inside[0] < inside[1]:
-                at = (place - window.word_start for place in inside)
-                parts.append(Part(index, *at, inside == (start, end)))
+                first_word, last_word = (place - window.word_start for place in inside)
+                parts.append(Part(index, first_word, last_word, inside == (start, end)))
         return parts
 
     def add_stated(self, index: int, window: Window, part: Part, asked: Asked, logit: float) -> None:
@@ -229,4 +229,5 @@ class WholeText(Collected):
     def found(self, windows: Sequence[Window]) -> Found:
         """Return the evidence of the windows."""
         sizes = [window.word_end - window.word_start for window in windows]
-        return Found([], [], [Evidence(sizes[at], tuple(logits)) for at, logits in self._logits.items()])
+        evidence = [Evidence(sizes[at], tuple(logits)) for at, logits in sorted(self._logits.items())]
+        return Found([], [], evidence)

@@ -32,7 +32,6 @@ class _Passed(NamedTuple):
     head: Place
     tail: Place
     label: int
-    score: float
 
 
 @final
@@ -47,7 +46,7 @@ class Related:
     def __init__(self, queries: PairQueries) -> None:
         self.queries = queries
         self._proposed: dict[tuple[int, Place], set[int]] = defaultdict(set)
-        self._passed: list[_Passed] = []
+        self._passed: dict[_Passed, float] = {}
 
     def propose(self, mentions: Sequence[Mention]) -> tuple[list[Mention], list[tuple[int, int]]]:
         """Return the best mentions that a relation admits, and the pairs of them that a relation joins."""
@@ -73,17 +72,17 @@ class Related:
 
     def add(self, window: int, share: int, head: Place, tail: Place, label: int, score: float) -> None:
         """Note a pair of words of the text that passed the threshold of a relation."""
-        self._passed.append(_Passed(window, share, head, tail, label, score))
+        self._passed[_Passed(window, share, head, tail, label)] = score
 
     def relations(self, windows: Sequence[Window], spans: Mapping[Place, Sequence[Span]]) -> list[Relation]:
         """Return the relations between `spans` of the text, by head, then by tail, then best first."""
         relations = []
-        for one in self._passed:
+        for one, score in self._passed.items():
             if one.window != self._owner(one, windows):
                 continue
             label = self.queries.labels[one.label]
             relations += [
-                Relation(head, tail, label.name, one.score)
+                Relation(head, tail, label.name, score)
                 for head in spans.get(one.head, ())
                 for tail in spans.get(one.tail, ())
                 if label.joins(head.label, tail.label)

@@ -185,7 +185,7 @@ class Scorer:
 def _note(job: Job, block: _Block, logits: Float[Tensor, "p c"]) -> None:
     """Note the pairs that pass the threshold of a relation; of symmetric ones, one for both directions."""
     places = {pair: n for n, pair in enumerate(block.pairs)}
-    reverse = torch.tensor([places.get((tail, head), n) for (head, tail), n in places.items()])
+    reverse = torch.tensor([places.get((tail, head), n) for (head, tail), n in places.items()]).long()
     labels = [block.related.queries.labels[one.index] for one in block.asked]
     symmetric = torch.tensor([label.symmetric for label in labels])
     scores = torch.where(symmetric, (logits + logits[reverse]) / 2, logits).sigmoid()
@@ -195,9 +195,10 @@ def _note(job: Job, block: _Block, logits: Float[Tensor, "p c"]) -> None:
         label = labels[column]
         twice = label.symmetric and tail[:2] < head[:2]
         if label.joins(head.label, tail.label) and not twice:
-            ends = (one.place(job.window.word_start) for one in (head, tail))
+            offset, label_index = job.window.word_start, block.asked[column].index
+            score = scores[n, column].item()
             block.related.add(
-                job.index, block.share, *ends, block.asked[column].index, scores[n, column].item()
+                job.index, block.share, head.place(offset), tail.place(offset), label_index, score
             )
 
 

@@ -58,7 +58,7 @@ def task_from_dict(data: object, where: str = "the task") -> AnyTask:
         ConfigError: a key is unknown, or a value is not what the key expects.
     """
     kind = data.get("task", "ner") if isinstance(data, Mapping) else "ner"
-    if kind not in _KINDS:
+    if not isinstance(kind, str) or kind not in _KINDS:
         raise ConfigError(f"{where}: task is {_kind(kind)}; expected one of {', '.join(_KINDS)}.")
     make = _KINDS[kind]
     known = [field.name for field in fields(make)]  # type: ignore[arg-type]

@@ -34,15 +34,16 @@ def plan_windows(
     Starts and ends both increase strictly. Raises ValueError at a word that exceeds the budget alone.
     """
     held: deque[tuple[int, bool]] = deque()
-    room = budget
+    room, again = budget, 0
     for index, (size, ends_sentence) in enumerate(words):
         if size > budget:
             raise ValueError(f"word {index} has {size} sub-words; a window holds at most {budget}.")
         while size > room:
             start, full = index - len(held), len(held)
-            kept = _words_kept(held, overlap)
+            kept = _words_kept(held, max(overlap, again))
             yield Window(start, start + kept)
-            for _ in range(max(1, kept - max(overlap, int(shared * kept)))):
+            again = kept - max(1, kept - max(overlap, int(shared * kept)))
+            for _ in range(kept - again):
                 room += held.popleft()[0]
             # What follows a full window must reach the next word, else it would lie inside that window.
             while kept == full and size > room:

@@ -231,6 +231,9 @@ def test_given_spans_are_related_and_typed(related: Extractor) -> None:
         (Span(8, 11, "Bob", "person", 1.0), Span(15, 21, "London", "city", 1.0)),
     ]
     assert related.extract(text, Relations(["near"], spans=[])) == []
+    twice = Relations({"born in": ("person", "city")}, spans=[*spans, *spans, (0, 3, "city")], threshold=0.0)
+    assert {(r.head, r.tail) for r in related.extract(text, twice)} >= {(r.head, r.tail) for r in found}
+    assert len(related.extract(text, twice)) == 3
 
 
 def test_given_spans_off_word_edges_are_moved_and_said_so(related: Extractor) -> None:
@@ -319,7 +322,7 @@ def test_a_sentence_longer_than_a_window_is_scored_by_most_of_it(
     related: Extractor, tokenizer: WordTokenizer
 ) -> None:
     text = " ".join(WORDS * 8) + ". Ada sang."
-    found = windowed(related, tokenizer, 64).extract(text, Summary())
+    found = windowed(related, tokenizer, 100).extract(text, Summary())
     assert [(one.start, one.end) for one in found] == [(0, len(text) - 10), (len(text) - 9, len(text))]
 
 

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import final
 
 from gliner_mt.errors import InputError
@@ -162,7 +162,7 @@ def _given(span: object) -> GivenSpan:
     if isinstance(span, (Span, Entity, GivenSpan)):
         given = GivenSpan(span.start, span.end, span.label)
     elif isinstance(span, Sequence) and not isinstance(span, (str, bytes)) and len(span) in (2, 3):
-        given = replace(GivenSpan(span[0], span[1]), label=span[2] if len(span) == 3 else "")
+        given = GivenSpan(span[0], span[1], span[2] if len(span) == 3 else "")
     else:
         raise InputError(f"span {span!r} is none; expected (start, end) or (start, end, type).")
     whole = type(given.start) is int and type(given.end) is int and isinstance(given.label, str)

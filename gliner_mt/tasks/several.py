@@ -42,7 +42,8 @@ class Several:
 
     def result(self, found: Sequence[Found]) -> dict[str, Any]:
         """Return each task's result under its name."""
-        results, at = {}, 0
+        results: dict[str, Any] = {}
+        at = 0
         for name, task in self.tasks.items():
             n_queries = len(task.queries())
             results[name] = task.result(found[at : at + n_queries])
