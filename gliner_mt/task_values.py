@@ -93,16 +93,19 @@ def _plain(value: object) -> object:
         case Mapping():
             plain: object = {name: task_to_dict(task) for name, task in value.items()}
         case (RelationLabel(), *_):
-            plain = {one.name: _plain_relation(one) for one in value}
+            plain = _plain_names({one.name: _plain_relation(one) for one in value})
         case (Label(), *_):
-            plain = {one.name: _plain_label(one.description, one.threshold) for one in value}
-            if not any(plain.values()):
-                plain = list(plain)
+            plain = _plain_names({one.name: _plain_label(one.description, one.threshold) for one in value})
         case (GivenSpan(), *_):
             plain = [[one.start, one.end, *([one.label] if one.label else [])] for one in value]
         case _:
             plain = list(value) if isinstance(value, tuple) else value
     return plain
+
+
+def _plain_names(values: Mapping[str, object]) -> object:
+    """Return a list, if there is nothing but names."""
+    return values if any(values.values()) else list(values)
 
 
 def _plain_relation(relation: RelationLabel) -> dict[str, object]:

@@ -14,7 +14,9 @@ from gliner_mt.build import build_labels, build_model
 from gliner_mt.config import ModelConfig
 from gliner_mt.engine import Engine
 from gliner_mt.extractor import Extractor
+from gliner_mt.heads import Spans
 from gliner_mt.model import SpanMatcher
+from gliner_mt.pairs import PairHead, Pairs
 from gliner_mt.tasks import Queries
 from gliner_mt.tokenization import WordTokenizer
 from gliner_mt.types import Span
@@ -90,6 +92,8 @@ def tiny_model(
             layer.attention.output.dense.weight.zero_()
             layer.attention.output.dense.bias.zero_()
     spread(model, config, tokenizer)
+    if model.pairs is not None:
+        spread_pairs(model, model.pairs, make_batch(config, tokenizer, TEXTS, LABELS))
     return model
 
 
@@ -123,6 +127,28 @@ def spread(model: SpanMatcher, config: ModelConfig, tokenizer: WordTokenizer) ->
     last.bias *= scale
     if isinstance(model.head, BoundaryHead):
         last.bias[INSIDE] += 1.5
+
+
+def spread_pairs(model: SpanMatcher, pairs: PairHead, batch: Batch) -> None:
+    """Shift and scale the pair head's last layer, as `spread` does: each word of a text with each other."""
+    words, labels = model.fuse(*model.read(batch), batch.n_words, batch.n_labels)
+    first = list(range(int(batch.n_words[0])))
+    ends = Spans(*torch.tensor([(0, n, n + 1) for n in first]).unbind(1))
+    both = Pairs(
+        *torch.tensor([(0, one, other) for one in first for other in first if one != other]).unbind(1)
+    )
+    last = pairs.joint[3]
+    last.bias.zero_()
+
+    def logits() -> Tensor:
+        scores = model.relate(words, labels, ends, both)
+        assert scores is not None
+        return scores
+
+    last.bias -= torch.linalg.lstsq(labels[0], logits().mean(0)[:, None]).solution[:, 0]
+    scale = 2.5 / logits().std()
+    last.weight *= scale
+    last.bias *= scale
 
 
 def tiny_extractor(tokenizer: WordTokenizer, seed: int = 0, **changes: object) -> Extractor:
