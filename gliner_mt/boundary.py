@@ -54,7 +54,7 @@ class BoundaryHead(SpanHead):
 
     def vectors(self, words: Float[Tensor, "b w d"], spans: Spans) -> Float[Tensor, "n d"]:
         """Return the first half of the projected first word plus the second half of the last one."""
-        first = self.token(words[spans.row, spans.word_start]).chunk(2, dim=-1)[0]
+        first: Tensor = self.token(words[spans.row, spans.word_start]).chunk(2, dim=-1)[0]
         last: Tensor = self.token(words[spans.row, spans.word_end - 1]).chunk(2, dim=-1)[1]
         return first + last
 
@@ -62,7 +62,7 @@ class BoundaryHead(SpanHead):
         self, words: Float[Tensor, "b w d"], labels: Float[Tensor, "b c d"], spans: Spans
     ) -> Float[Tensor, "n c"]:
         """Return the least of start, end and inside, as `find` does."""
-        logits = self(words, labels)
+        logits: Tensor = self(words, labels)
         least = logits[spans.row, spans.word_start, :, START].minimum(
             logits[spans.row, spans.word_end - 1, :, END]
         )

@@ -114,7 +114,8 @@ class Extractor:
                 f"extract was given a {type(text).__name__}; expected one string. "
                 "For several texts call extract_many; decode bytes first."
             )
-        return task.result(next(self._engine.answers([text], self._asked(task))))
+        asked = self._asked(task)
+        return task.result(next(self._engine.answers([text], asked)))
 
     def extract_many(self, texts: Iterable[str], task: Task[ResultT]) -> Iterator[ResultT]:
         """Yield the task's answer for each text, in order; texts are read ahead in bounded measure.

@@ -93,7 +93,7 @@ def by_row(
     if len(labels) == 1:
         return vectors @ labels[0].T
     counts = torch.bincount(row, minlength=len(labels)).tolist()
-    return torch.cat([part @ labels[i].T for i, part in enumerate(vectors.split(counts))])
+    return torch.cat([part @ labels[i].T for i, part in enumerate(torch.split(vectors, counts))])
 
 
 def projection(in_size: int, out_size: int, dropout: float, expansion: int = 4) -> nn.Sequential:

@@ -40,7 +40,7 @@ class PairHead(nn.Module):
         # Row by row, since a row has up to the square of its spans.
         counts = torch.bincount(pairs.row, minlength=1).tolist()
         for row, (head, tail) in enumerate(
-            zip(pairs.head.split(counts), pairs.tail.split(counts), strict=True)
+            zip(torch.split(pairs.head, counts), torch.split(pairs.tail, counts), strict=True)
         ):
             asked = row if len(labels) > 1 else 0
             hidden = dropout((heads[head] + tails[tail]).relu())

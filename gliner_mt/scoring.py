@@ -43,10 +43,10 @@ class Document:
 
 
 class Job(NamedTuple):
-    """A window to be read; `parts` are the stated spans that it holds, for each of the queries."""
+    """A window to be read, at its place in the document; `parts` are the stated spans that it holds, for each of the queries."""
 
     document: Document
-    index: int
+    at: int
     words: Sequence[EncodedWord]
     parts: tuple[list[Part], ...]
     reading: Reading
@@ -55,7 +55,7 @@ class Job(NamedTuple):
     @property
     def window(self) -> Window:
         """The words of the document that are read."""
-        return self.document.windows[self.index]
+        return self.document.windows[self.at]
 
 
 class _Read(NamedTuple):
@@ -123,7 +123,7 @@ class Scorer:
             found[row][asked.query].append(one)
             if index not in read.groups[row].repeated:
                 collected = job.document.collected[asked.query]
-                collected.add_found(job.index, job.window.word_start, job.words, one)
+                collected.add_found(job.at, job.window.word_start, job.words, one)
         return found
 
     def _stated(self, read: _Read) -> None:
@@ -144,7 +144,7 @@ class Scorer:
             for index, logit in zip(group.indices, of_span, strict=False):
                 asked = self._asked[index]
                 if asked.query == query and not asked.of_pairs and index not in group.repeated:
-                    job.document.collected[query].add_stated(job.index, job.window, part, asked, logit)
+                    job.document.collected[query].add_stated(job.at, job.window, part, asked, logit)
 
     def _relate(self, read: _Read, found: Sequence[_InRow]) -> None:
         """Score pairs of the spans that were found or stated with the relations that are asked of them."""
@@ -177,7 +177,7 @@ class Scorer:
             best, pairs = collected.related.propose(mentions)
             columns, relations = zip(*own, strict=True)
             block = _Block(row, collected.related, relations, columns, best, pairs)
-            collected.related.remember(job.index, job.window.word_start, block.share, best)
+            collected.related.remember(job.at, job.window.word_start, block.share, best)
             blocks.append(block)
         return blocks
 
@@ -198,7 +198,7 @@ def _note(job: Job, block: _Block, logits: Float[Tensor, "p c"]) -> None:
             offset, label_index = job.window.word_start, block.asked[column].index
             score = scores[n, column].item()
             block.related.add(
-                job.index, block.share, head.place(offset), tail.place(offset), label_index, score
+                job.at, block.share, head.place(offset), tail.place(offset), label_index, score
             )
 
 

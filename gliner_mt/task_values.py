@@ -88,7 +88,7 @@ def task_to_dict(task: AnyTask) -> dict[str, object]:
     return values
 
 
-def _plain(value: object) -> object:
+def _plain(value: Any) -> object:  # noqa: ANN401 - what a field of any task holds
     match value:
         case Mapping():
             plain: object = {name: task_to_dict(task) for name, task in value.items()}

@@ -54,7 +54,7 @@ def read_rows(
 ) -> Iterator[tuple[str, list[str], RowSpans]]:
     """Yield text, labels and (words, label) of each row, read back from the tensors."""
     for pool in range(pools):
-        for batch, gold in sampler.pool(pool, BUDGET):
+        for batch, gold, _ in sampler.pool(pool, BUDGET):
             spans: list[RowSpans] = [set() for _ in batch.ids]
             texts, asked = [], []
             for row in range(len(batch.ids)):
@@ -81,7 +81,7 @@ def spell(tokenizer: WordTokenizer, ids: list[int]) -> str:
 
 def same(one: list[TrainBatch], other: list[TrainBatch]) -> bool:
     def tensors(batches: list[TrainBatch]) -> list[torch.Tensor]:
-        return [x for batch, gold in batches for x in (batch.ids, batch.shapes, batch.label_first, *gold)]
+        return [x for batch, gold, _ in batches for x in (batch.ids, batch.shapes, batch.label_first, *gold)]
 
     pairs = list(zip(tensors(one), tensors(other), strict=False))
     return len(one) == len(other) and all(torch.equal(a, b) for a, b in pairs)
@@ -107,9 +107,9 @@ def test_pool_n_is_always_the_same(tokenizer: WordTokenizer) -> None:
 def test_batches_keep_to_the_budget(tokenizer: WordTokenizer) -> None:
     sampler = make_sampler(tokenizer, Source("a", CITIES, 1.0))
     batches = sampler.pool(0, BUDGET)
-    assert sum(len(batch.ids) for batch, _ in batches) == NEUTRAL.rows_per_pool
+    assert sum(len(batch.ids) for batch, *_ in batches) == NEUTRAL.rows_per_pool
     # The budget is that of rows without the closing token.
-    assert all(len(batch.ids) * (batch.ids.shape[1] - 1) <= BUDGET for batch, _ in batches)
+    assert all(len(batch.ids) * (batch.ids.shape[1] - 1) <= BUDGET for batch, *_ in batches)
 
 
 def test_rows_are_examples_with_their_gold(tokenizer: WordTokenizer) -> None:
@@ -252,7 +252,7 @@ def test_rows_lose_their_capitals_or_gain_them(tokenizer: WordTokenizer) -> None
     def shapes(**changes: float) -> set[tuple[int, ...]]:
         sampler = make_sampler(tokenizer, Source("a", [example], 1.0), sampling=replace(NEUTRAL, **changes))
         found = set()
-        for batch, _ in sampler.pool(0, BUDGET):
+        for batch, *_ in sampler.pool(0, BUDGET):
             for row, first in zip(batch.shapes, batch.word_first, strict=True):
                 found.add(tuple(row[first].tolist()))
         return found

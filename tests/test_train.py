@@ -322,4 +322,4 @@ def test_no_file(tmp_path: Path) -> None:
 def test_an_untrained_model_starts_with_small_scores(tokenizer: WordTokenizer) -> None:
     config = tiny_config()
     model = build_model(config).eval()
-    assert model(make_batch(config, tokenizer, TEXTS, LABELS)).abs().max() < 0.1
+    assert model(make_batch(config, tokenizer, TEXTS, LABELS)).spans.abs().max() < 0.1

@@ -68,10 +68,11 @@ def _triples(arguments: Sequence[Relation]) -> list[Triple]:
     if not in_role[SUBJECT] and not in_role[OBJECT]:
         return []
     time, place = (max(in_role[role], key=lambda one: one.score, default=None) for role in (TIME, PLACE))
+    subjects: Sequence[Relation | None] = in_role[SUBJECT] or (None,)
+    objects: Sequence[Relation | None] = in_role[OBJECT] or (None,)
     predicate = arguments[0].head
     return [
-        _triple(predicate, [subject, object_, time, place])
-        for subject, object_ in product(in_role[SUBJECT] or [None], in_role[OBJECT] or [None])
+        _triple(predicate, [subject, object_, time, place]) for subject, object_ in product(subjects, objects)
     ]
 
 
