@@ -43,7 +43,10 @@ class Document:
 
 
 class Job(NamedTuple):
-    """A window to be read, at its place in the document; `parts` are the stated spans that it holds, for each of the queries."""
+    """A window to be read, at its place among those of the document.
+
+    `parts` are the stated spans that it holds, for each of the queries.
+    """
 
     document: Document
     at: int
@@ -197,9 +200,7 @@ def _note(job: Job, block: _Block, logits: Float[Tensor, "p c"]) -> None:
         if label.joins(head.label, tail.label) and not twice:
             offset, label_index = job.window.word_start, block.asked[column].index
             score = scores[n, column].item()
-            block.related.add(
-                job.at, block.share, head.place(offset), tail.place(offset), label_index, score
-            )
+            block.related.add(job.at, block.share, head.place(offset), tail.place(offset), label_index, score)
 
 
 def _spans(places: Sequence[tuple[int, int, int]], like: Tensor) -> Spans:
