@@ -39,7 +39,7 @@ def test_word_shapes_are_as_wide_as_the_embedding(tokenizer: WordTokenizer) -> N
     config = ModelConfig(
         backbone=values, hidden_size=32, max_tokens=100, marker_id=4, separator_id=3, word_shapes=True
     )
-    assert build_model(config)(make_batch(config, tokenizer, TEXTS, LABELS)).isfinite().all()
+    assert build_model(config)(make_batch(config, tokenizer, TEXTS, LABELS)).spans.isfinite().all()
 
 
 def test_no_attention_leaves_out_a_softcap(tmp_path: Path) -> None:

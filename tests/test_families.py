@@ -51,7 +51,7 @@ def test_a_model_of_every_family(name: str, tokenizer: WordTokenizer, tmp_path: 
     again = loaded._engine.model
     with torch.inference_mode():
         same = probabilities(again, config, tokenizer, TEXTS[0], LABELS)
-        together = again(make_batch(config, tokenizer, TEXTS, LABELS))[0].sigmoid()
+        together = again(make_batch(config, tokenizer, TEXTS, LABELS)).spans[0].sigmoid()
     torch.testing.assert_close(same, scores, atol=1e-4, rtol=0)
     valid = again.head.valid(scores[None], torch.tensor([len(scores)]), torch.tensor([len(LABELS)]))[0]
     torch.testing.assert_close(together[: len(scores)][valid], scores[valid], atol=1e-4, rtol=0)
