@@ -58,7 +58,8 @@ def plain(spans: list[Span]) -> list[tuple[int, int, str]]:
 def assert_same(answers: list[list[Span]], expected: list[list[Span]]) -> None:
     assert [plain(spans) for spans in answers] == [plain(spans) for spans in expected]
     scores = [span.score for spans in answers for span in spans]
-    assert scores == pytest.approx([span.score for spans in expected for span in spans], abs=1e-5)
+    # The rounding of another batch is spread with the scores of such models.
+    assert scores == pytest.approx([span.score for spans in expected for span in spans], abs=1e-4)
 
 
 @settings(deadline=None, max_examples=25)

@@ -102,7 +102,7 @@ def test_the_order_of_labels_changes_no_span(
         answers.append(spans)
     assert plain(answers[0]) == plain(answers[1])
     scores = [[span.score for span in spans] for spans in answers]
-    assert scores[0] == pytest.approx(scores[1], abs=1e-5)
+    assert scores[0] == pytest.approx(scores[1], abs=1e-4)
 
 
 def test_the_order_of_labels_in_groups_changes_no_span(extractor: Extractor) -> None:
@@ -122,7 +122,7 @@ def test_each_label_has_its_own_threshold(extractor: Extractor, tokenizer: WordT
         task = NER({label: ("", own[label]) for label in LABELS}, threshold=1.0, multi_label=True)
         found = {span.label: span.score for span in extractor.extract("Paris", task)}
         assert found == {
-            label: pytest.approx(score, abs=1e-5) for label, score in scores.items() if score > own[label]
+            label: pytest.approx(score, abs=1e-4) for label, score in scores.items() if score > own[label]
         }
 
 
@@ -180,7 +180,7 @@ def test_attention_changes_no_answer(extractor: Extractor, tmp_path: Path, atten
     loaded = Extractor.load(str(tmp_path), attention=attention)
     spans, expected = (one.extract(TEXTS[1], NER(LABELS)) for one in (loaded, extractor))
     assert plain(spans) == plain(expected)
-    assert [span.score for span in spans] == pytest.approx([span.score for span in expected], abs=1e-5)
+    assert [span.score for span in spans] == pytest.approx([span.score for span in expected], abs=1e-4)
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", torch.float16])

@@ -183,7 +183,7 @@ def test_gemmas_own_switch_is_the_same_attention(window: int) -> None:
     theirs.load_state_dict(ours.state_dict())
     ids = torch.arange(1, 31)[None]
     first, second = (model(input_ids=ids).last_hidden_state for model in (ours, theirs))
-    torch.testing.assert_close(first, second, atol=1e-5, rtol=0)
+    torch.testing.assert_close(first, second, atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize(

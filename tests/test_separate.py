@@ -116,7 +116,7 @@ def test_the_order_of_labels_changes_no_score(
     in_order = probabilities(model, config, tokenizer, text, NAMES)
     back = torch.tensor([order.index(label) for label in NAMES])
     by_label = 1 if config.head == "boundary" else 2
-    torch.testing.assert_close(shuffled.index_select(by_label, back), in_order, atol=1e-5, rtol=0)
+    torch.testing.assert_close(shuffled.index_select(by_label, back), in_order, atol=1e-4, rtol=0)
 
 
 @KINDS
@@ -135,7 +135,8 @@ def plain(spans: list[Span]) -> list[tuple[int, int, str]]:
 def assert_same(answers: list[list[Span]], expected: list[list[Span]]) -> None:
     assert [plain(spans) for spans in answers] == [plain(spans) for spans in expected]
     scores = [span.score for spans in answers for span in spans]
-    assert scores == pytest.approx([span.score for spans in expected for span in spans], abs=1e-5)
+    # The rounding of another batch is spread with the scores of such models.
+    assert scores == pytest.approx([span.score for spans in expected for span in spans], abs=1e-4)
 
 
 @settings(deadline=None, max_examples=15)

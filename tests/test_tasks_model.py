@@ -330,7 +330,7 @@ def test_stated_spans_score_as_free_ones_do(tokenizer: WordTokenizer, head: str)
         free = {(one.start, one.end): one.score for one in extractor.extract(text, named)}
         (stated,) = extractor.extract(text, Summary())
         assert (stated.start, stated.end) == (0, len(text))
-        assert stated.score == pytest.approx(free[0, len(text)], abs=1e-5)
+        assert stated.score == pytest.approx(free[0, len(text)], abs=1e-4)
 
 
 def test_a_sentence_longer_than_a_window_is_scored_by_most_of_it(
