@@ -12,7 +12,6 @@ from peft import PeftConfig, PeftModel
 from peft.utils import get_peft_model_state_dict
 from transformers import (
     AutoModelForCausalLM,
-    AutoTokenizer,
     PretrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerFast,
@@ -23,7 +22,7 @@ from gliner_mt.backbones.attention import built_with
 from gliner_mt.backbones.configs import auto_class, backbone_config, backbone_values, without_wrapper
 from gliner_mt.backbones.families import family_of, warn_if_assumed
 from gliner_mt.backbones.selftest import check_bidirectional
-from gliner_mt.backbones.vocabulary import check_vocabulary
+from gliner_mt.backbones.vocabulary import check_vocabulary, read_pretrained_tokenizer
 from gliner_mt.checkpoint.hub import resolve_pretrained
 from gliner_mt.checkpoint.native import check_weights, read_json, read_weights
 from gliner_mt.config import nearest
@@ -90,7 +89,9 @@ def load_backbone(  # noqa: PLR0913 - a source, and by name the exceptions to wh
         model = _with_adapter(model, adapter, merge=merge or index + 1 < len(chain))
     warn_if_assumed(family_of(config.model_type))
     check_bidirectional(model, source)
-    tokenizer = next((_read_tokenizer(path) for path in [*chain[::-1], folder] if _has_tokenizer(path)), None)
+    tokenizer = next(
+        (read_pretrained_tokenizer(path) for path in [*chain[::-1], folder] if _has_tokenizer(path)), None
+    )
     if tokenizer is not None:
         check_vocabulary(tokenizer.backend_tokenizer, {}, config.vocab_size, source)
     return LoadedBackbone(model.train(False), values, tokenizer)
@@ -121,7 +122,7 @@ def load_language_model(
     model = _read_model(AutoModelForCausalLM, folder, config, attention)
     warn_if_assumed(family)
     check_bidirectional(cast(PreTrainedModel, model.base_model), source)
-    tokenizer = _read_tokenizer(folder)
+    tokenizer = read_pretrained_tokenizer(folder)
     check_vocabulary(tokenizer.backend_tokenizer, {}, config.vocab_size, source)
     return model, tokenizer
 
@@ -268,17 +269,3 @@ def _with_adapter(model: PreTrainedModel, folder: Path, *, merge: bool) -> PreTr
 
 def _has_tokenizer(folder: Path) -> bool:
     return any(any(folder.glob(name)) for name in _TOKENIZER_FILES)
-
-
-def _read_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    except Exception as error:  # each kind of tokenizer fails in its own way
-        raise CheckpointError(
-            f"the tokenizer in {folder} cannot be read: {error}. Check that its files are complete; "
-            "one that is a SentencePiece model needs `pip install sentencepiece protobuf`."
-        ) from error
-    if not isinstance(tokenizer, PreTrainedTokenizerFast):
-        kind = type(tokenizer).__name__
-        raise CheckpointError(f"the tokenizer in {folder} is a {kind}; expected one with a tokenizer.json.")
-    return tokenizer

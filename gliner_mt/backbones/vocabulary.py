@@ -1,6 +1,7 @@
 """Vocabularies of backbones: every sub-word needs a row of the embedding, new ones too."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import cast
 
 import torch
@@ -8,9 +9,28 @@ from tokenizers import AddedToken, Tokenizer
 from tokenizers.normalizers import Prepend
 from tokenizers.normalizers import Sequence as NormalizerSequence
 from torch import nn
-from transformers import PreTrainedModel
+from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
 
 from gliner_mt.errors import CheckpointError
+
+
+def read_pretrained_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
+    """Return the tokenizer that a Hugging Face folder holds.
+
+    Raises:
+        CheckpointError: it is broken, or of the slow kind.
+    """
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except Exception as error:  # each kind of tokenizer fails in its own way
+        raise CheckpointError(
+            f"the tokenizer in {folder} cannot be read: {error}. Check that its files are complete; "
+            "one that is a SentencePiece model needs `pip install sentencepiece protobuf`."
+        ) from error
+    if not isinstance(tokenizer, PreTrainedTokenizerFast):
+        kind = type(tokenizer).__name__
+        raise CheckpointError(f"the tokenizer in {folder} is a {kind}; expected one with a tokenizer.json.")
+    return tokenizer
 
 
 def check_vocabulary(

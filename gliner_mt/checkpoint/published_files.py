@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from safetensors import safe_open
 from torch import Tensor
-from transformers import AutoTokenizer, PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerFast
 
+from gliner_mt.backbones.vocabulary import read_pretrained_tokenizer
 from gliner_mt.checkpoint.hub import PICKLED, SAFETENSORS, resolve_backbone
 from gliner_mt.checkpoint.native import read_json, read_weights
 from gliner_mt.errors import CheckpointError, ConfigError
@@ -63,17 +64,7 @@ def read_published_tokenizer(encoder: Encoder) -> PreTrainedTokenizerFast:
     source = encoder.tokenizer
     if not (source / "tokenizer_config.json").is_file():
         source = _backbone_folder(encoder, "tokenizer")
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=True, trust_remote_code=False)
-    except Exception as error:  # each kind of tokenizer fails in its own way
-        raise CheckpointError(
-            f"the tokenizer in {source} cannot be read: {error}. Check that its files are complete; "
-            "one that is a SentencePiece model needs `pip install sentencepiece protobuf`."
-        ) from error
-    if not isinstance(tokenizer, PreTrainedTokenizerFast):
-        kind = type(tokenizer).__name__
-        raise CheckpointError(f"the tokenizer in {source} is a {kind}; expected one with a tokenizer.json.")
-    return tokenizer
+    return read_pretrained_tokenizer(source)
 
 
 def read_backbone_config(encoder: Encoder) -> dict[str, Any]:
