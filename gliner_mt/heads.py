@@ -107,11 +107,22 @@ def projection(in_size: int, out_size: int, dropout: float, expansion: int = 4) 
 class _WidthHead(SpanHead):
     """What the two marker heads share: logits (b, w, k, c), index k for spans of k + 1 words."""
 
+    start: nn.Sequential
+    end: nn.Sequential
+    joint: nn.Module
+
     @property
     @final
     def logits_per_word(self) -> int:
         """As many as the widest span has words."""
         return self.max_width
+
+    @final
+    def vectors(self, words: Float[Tensor, "b w d"], spans: Spans) -> Float[Tensor, "n d"]:
+        """Return the joint projection of the boundary words."""
+        first, last = words[spans.row, spans.word_start], words[spans.row, spans.word_end - 1]
+        vectors: Tensor = self.joint(torch.cat([self.start(first), self.end(last)], dim=-1).relu())
+        return vectors
 
     @final
     def score(
@@ -154,6 +165,8 @@ class _WidthHead(SpanHead):
 class MarkerHead(_WidthHead):
     """GLiNER's `markerV0`: two-layer projections of the boundary words, joined by a two-layer projection."""
 
+    joint: nn.Sequential
+
     def __init__(
         self, start: nn.Sequential, end: nn.Sequential, joint: nn.Sequential, max_width: int
     ) -> None:
@@ -176,11 +189,6 @@ class MarkerHead(_WidthHead):
             words.shape[1], self.max_width, lambda i, j: against(dropout((a[:, i] + b[:, j]).relu()))
         )
 
-    def vectors(self, words: Float[Tensor, "b w d"], spans: Spans) -> Float[Tensor, "n d"]:
-        """Return the joint projection of the boundary words."""
-        vectors: Tensor = self.joint(_boundaries(self.start, self.end, words, spans))
-        return vectors
-
     def _against(self, labels: Float[Tensor, "b c d"]) -> Callable[[Tensor], Tensor]:
         """Return the last layer and the product with the labels as one step, in the order that costs less."""
         last = cast(nn.Linear, self.joint[3])
@@ -195,6 +203,8 @@ class MarkerHead(_WidthHead):
 @final
 class LinearMarkerHead(_WidthHead):
     """GLiNER's `marker` of v0: the joint projection is one linear layer, so a score is a sum of two terms."""
+
+    joint: nn.Linear
 
     def __init__(self, start: nn.Sequential, end: nn.Sequential, joint: nn.Linear, max_width: int) -> None:
         super().__init__()
@@ -214,22 +224,10 @@ class LinearMarkerHead(_WidthHead):
         b = product(self.end(words).relu(), at_end)
         return _by_width(words.shape[1], self.max_width, lambda i, j: a[:, i] + b[:, j])
 
-    def vectors(self, words: Float[Tensor, "b w d"], spans: Spans) -> Float[Tensor, "n d"]:
-        """Return the joint projection of the boundary words."""
-        vectors: Tensor = self.joint(_boundaries(self.start, self.end, words, spans))
-        return vectors
-
 
 def product(rows: Float[Tensor, "b w d"], matrix: Float[Tensor, "b d n"]) -> Float[Tensor, "b w n"]:
     """Return `rows @ matrix`; one that all rows share (1 d n) takes one large product, not b small ones."""
     return rows @ (matrix[0] if len(matrix) == 1 else matrix)
-
-
-def _boundaries(
-    start: nn.Module, end: nn.Module, words: Float[Tensor, "b w d"], spans: Spans
-) -> Float[Tensor, "n 2*d"]:
-    first, last = words[spans.row, spans.word_start], words[spans.row, spans.word_end - 1]
-    return torch.cat([start(first), end(last)], dim=-1).relu()
 
 
 def _by_width(
