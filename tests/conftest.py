@@ -1,10 +1,18 @@
+import os
+
 import pytest
+from hypothesis import settings
 from tiny_models import tiny_config, tiny_extractor, tiny_model, tiny_tokenizer
 
 from gliner_mt.config import ModelConfig
 from gliner_mt.extractor import Extractor
 from gliner_mt.model import SpanMatcher
 from gliner_mt.tokenization import WordTokenizer
+
+# The same examples in every run; HYPOTHESIS_PROFILE=search tries new ones.
+settings.register_profile("same", derandomize=True, deadline=None)
+settings.register_profile("search", deadline=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 VARIANTS = {
     "prompt-marker": {"labels": "prompt", "head": "marker"},
