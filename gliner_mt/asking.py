@@ -9,7 +9,7 @@ from torch import Tensor
 
 from gliner_mt.errors import InputError
 from gliner_mt.labels import Prompt
-from gliner_mt.tasks import Candidates, Label, Queries
+from gliner_mt.tasks import Label, Queries
 
 NEVER = 2.0
 """A threshold that no probability exceeds."""
@@ -63,10 +63,9 @@ def labels_asked(queries: Sequence[Queries], default: float) -> tuple[Asked, ...
     """Return the labels of all queries in their order, those of relations last in each."""
     asked = []
     for number, one in enumerate(queries):
-        free = one.candidates is Candidates.WORDS
         threshold = default if one.threshold is None else one.threshold
         asked += [
-            Asked(number, index, False, label, _own(label, threshold), free)
+            Asked(number, index, False, label, _own(label, threshold), one.candidates.free)
             for index, label in enumerate(one.labels)
         ]
         if one.pairs is not None:

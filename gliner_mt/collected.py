@@ -208,6 +208,39 @@ class StatedSpans(Collected):
 
 
 @final
+class FreeAndStated(Collected):
+    """Spans up to the model's width and stated ones together; whoever asked chooses where they overlap."""
+
+    def __init__(self, queries: Queries, free: FreeSpans, stated: StatedSpans) -> None:
+        if queries.pairs is not None:
+            raise TypeError("pairs are asked of free spans or of stated ones, not of both")
+        super().__init__(queries)
+        self._free = free
+        self._stated = stated
+
+    def parts(self, window: Window) -> list[Part]:
+        """Return the stated spans that a window holds."""
+        return self._stated.parts(window)
+
+    def add_found(self, window: int, offset: int, words: Sequence[EncodedWord], one: Candidate) -> None:
+        """Remember a free span."""
+        self._free.add_found(window, offset, words, one)
+
+    def add_stated(self, index: int, window: Window, part: Part, asked: Asked, logit: float) -> None:
+        """Remember the logit of a stated span."""
+        self._stated.add_stated(index, window, part, asked, logit)
+
+    def settle(self, windows: Sequence[Window], *, read: bool) -> None:
+        """Settle the free spans."""
+        self._free.settle(windows, read=read)
+
+    def found(self, windows: Sequence[Window]) -> Found:
+        """Return the spans of both kinds, in text order."""
+        spans = self._free.found(windows).spans + self._stated.found(windows).spans
+        return Found(sorted(spans, key=lambda span: (span.start, -span.end)), [], [])
+
+
+@final
 class WholeText(Collected):
     """What each window says of the text as a whole."""
 

@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Iterator, Sequence
 
-from gliner_mt.collected import Collected, FreeSpans, Stated, StatedSpans, WholeText
+from gliner_mt.collected import Collected, FreeAndStated, FreeSpans, Stated, StatedSpans, WholeText
 from gliner_mt.errors import InputError
 from gliner_mt.tasks import Candidates, GivenSpan, Queries
 from gliner_mt.tokenization import WordTokenizer, word_span
@@ -20,6 +20,9 @@ def collected(queries: Queries, text: str, tokenizer: WordTokenizer) -> Collecte
             return FreeSpans(queries, text)
         case Candidates.SENTENCES:
             return StatedSpans(queries, text, list(sentences(text, tokenizer)))
+        case Candidates.WORDS_AND_SENTENCES:
+            stated = StatedSpans(queries, text, list(sentences(text, tokenizer)))
+            return FreeAndStated(queries, FreeSpans(queries, text), stated)
         case Candidates.WHOLE:
             return WholeText(queries)
         case Candidates.GIVEN:

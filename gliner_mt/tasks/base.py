@@ -90,10 +90,17 @@ class Candidates(str, Enum):
     """Every span up to the model's width."""
     SENTENCES = "sentences"
     """Every sentence, however long."""
+    WORDS_AND_SENTENCES = "words and sentences"
+    """Both: what is asked for may be a few words, or a clause that no free span is wide enough for."""
     WHOLE = "whole"
     """The text as a whole."""
     GIVEN = "given"
     """The spans that the caller gives."""
+
+    @property
+    def free(self) -> bool:
+        """Say whether spans of any words are among them."""
+        return self in (Candidates.WORDS, Candidates.WORDS_AND_SENTENCES)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import final
 
 from gliner_mt.errors import InputError
-from gliner_mt.tasks.base import Found, Label, Queries
+from gliner_mt.tasks.base import Candidates, Found, Label, Queries
 from gliner_mt.tasks.parsing import at_least_one, check_threshold
 from gliner_mt.types import Answer, Span
 
@@ -17,7 +17,8 @@ class QA:
 
     The lists are in the order of the questions, one question being a list of one. Each holds up to `top`
     answers, best first, none of which overlap; it is empty if none exceeds `threshold` (None: the model's),
-    for then the text does not say. Answers are spans of the text, never of a question.
+    for then the text does not say. Answers are spans of the text, up to the model's width or whole sentences,
+    never of a question.
     """
 
     questions: tuple[str, ...]
@@ -41,7 +42,8 @@ class QA:
     def queries(self) -> tuple[Queries]:
         """Return the questions as labels, each with answers of its own."""
         labels = tuple(Label(question) for question in dict.fromkeys(self.questions))
-        return (Queries(labels, self.threshold, by_label=True),)
+        candidates = Candidates.WORDS_AND_SENTENCES
+        return (Queries(labels, self.threshold, by_label=True, candidates=candidates),)
 
     def result(self, found: Sequence[Found]) -> list[list[Answer]]:
         """Return the best answers to each question."""
@@ -51,8 +53,11 @@ class QA:
         return [self._best(by_question[question]) for question in self.questions]
 
     def _best(self, spans: Sequence[Span]) -> list[Answer]:
-        ranked = sorted(spans, key=lambda span: -span.score)[: self.top]
-        return [Answer(span.start, span.end, span.text, span.score) for span in ranked]
+        best: list[Span] = []
+        for span in sorted(spans, key=lambda span: (-span.score, span.end - span.start)):
+            if len(best) < self.top and not any(span.start < x.end and x.start < span.end for x in best):
+                best.append(span)
+        return [Answer(span.start, span.end, span.text, span.score) for span in best]
 
 
 def _question(question: object) -> str:

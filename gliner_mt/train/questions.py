@@ -10,6 +10,7 @@ from torch import Tensor
 
 from gliner_mt.asking import labels_asked
 from gliner_mt.batch import Batch, Collator, Row
+from gliner_mt.collected import Stated
 from gliner_mt.heads import Gold, Spans
 from gliner_mt.labels import LabelEncoding
 from gliner_mt.model import Beside
@@ -94,14 +95,14 @@ def question_row(
     place = {label.name: n for n, label in enumerate(queries.labels)}
     marked = [(word_span(words, one.start, one.end), one) for one in question.spans]
     marked = [(at, one) for at, one in marked if at[0] < at[1] and one.end <= words[-1].end]
-    free = queries.candidates is Candidates.WORDS
+    free = queries.candidates.free
     ends, pairs = _pairs(question, marked, len(queries.labels))
     return QuestionRow(
         row=Row(prompt, words),
         n_free=len(queries.labels) if free else 0,
         gold=[(*at, place[one.label]) for at, one in marked if free and at[1] - at[0] <= max_width],
         stated=_stated(question, words, place, labels.tokenizer),
-        stated_labels=range(0 if free else len(queries.labels)),
+        stated_labels=range(0 if queries.candidates is Candidates.WORDS else len(queries.labels)),
         ends=ends,
         pairs=pairs,
         relations=range(len(queries.labels), len(asked)),
@@ -146,16 +147,20 @@ def _stated(
     judged = Judged([], [])
     if queries.candidates is Candidates.WHOLE and words:
         return Judged([(0, len(words))], [{place[name] for name in question.classes}])
-    if queries.candidates is not Candidates.SENTENCES:
+    if queries.candidates not in (Candidates.SENTENCES, Candidates.WORDS_AND_SENTENCES):
         return judged
     for one in sentences(question.text, tokenizer):
         if one.words[1] > len(words):
             break
         judged.things.append(one.words)
-        judged.right.append(
-            {place[span.label] for span in question.spans if one.start < span.end and span.start < one.end}
-        )
+        judged.right.append({place[span.label] for span in question.spans if _is_most(span, one)})
     return judged
+
+
+def _is_most(span: Entity, sentence: Stated) -> bool:
+    """Say whether a span holds at least half of a sentence: where sentences end, annotators differ."""
+    shared = min(span.end, sentence.end) - max(span.start, sentence.start)
+    return 2 * shared >= sentence.end - sentence.start
 
 
 def _pairs(
