@@ -17,10 +17,11 @@ from gliner_mt.extractor import Extractor
 from gliner_mt.model import SpanMatcher
 from gliner_mt.new import NewModel, new_model
 from gliner_mt.train.data import read_examples
+from gliner_mt.train.entities import Source, entity_rows
 from gliner_mt.train.evaluate import best_threshold, micro_f1_by_threshold
 from gliner_mt.train.loop import LoopConfig, Run
 from gliner_mt.train.loss import matcher_loss
-from gliner_mt.train.sampling import RowSampler, SamplingConfig, Source
+from gliner_mt.train.sampling import RowSampler, SamplingConfig
 from gliner_mt.types import Example
 
 
@@ -72,14 +73,10 @@ def train(recipe: Recipe, data: Path, out: Path) -> None:
     """Train `recipe`; the F1 of the dev split, at every threshold and in percent, goes to `out/dev.jsonl`."""
     torch.manual_seed(recipe.loop.seed)
     config, model, tokenizer = new_model(recipe.model, attention=recipe.attention)
-    sampler = RowSampler(
-        [Source(recipe.dataset, examples(data, recipe, "train"), 1.0)],
-        build_labels(config, tokenizer),
-        {},
-        recipe.sampling,
-        max_width=recipe.model.max_width,
-        seed=recipe.loop.seed,
-    )
+    labels = build_labels(config, tokenizer)
+    sources = [Source(recipe.dataset, examples(data, recipe, "train"), 1.0)]
+    rows = entity_rows(sources, labels, {}, recipe.sampling, config.max_width)
+    sampler = RowSampler(rows, labels, recipe.sampling, seed=recipe.loop.seed)
     dev = {recipe.dataset: examples(data, recipe, "dev")[: recipe.dev_limit]}
     run = Run(model, model.encoders, sampler, matcher_loss, recipe.loop, out)
     run.resume()

@@ -12,7 +12,8 @@ from pathlib import Path
 from random import Random
 
 from gliner_mt.train.data import read_examples
-from gliner_mt.train.sampling import LabelNames, Source
+from gliner_mt.train.entities import Source
+from gliner_mt.train.sampling import LabelNames
 from gliner_mt.types import Example
 
 ZERO_SHOT = ("wnut17", "gum_named", "cyner", "tasteset", "snips", "bionlp13cg")

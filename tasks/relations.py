@@ -5,10 +5,10 @@ Metrics: `strict_relation_f1`, `boundary_relation_f1` and, with given entities, 
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from gliner_mt.formats import read_relations
+from gliner_mt.train.drawing import RelationNames
 from gliner_mt.types import RelationExample
 from tasks.sets import Dataset, development_sets, training_sets
 
@@ -34,16 +34,6 @@ EVALUATION_ONLY: Mapping[str, Dataset] = {
 
 # Only one pair of a sentence is annotated in these: whether others are related is unknown.
 ONE_PAIR = ("fewrel_wiki", "semeval2010_task8", "wiki80")
-
-
-@dataclass(frozen=True, slots=True)
-class RelationNames:
-    """What else a relation may be called, how it is worded from tail to head, and what it means."""
-
-    aliases: tuple[str, ...]
-    inverse: tuple[str, ...]
-    symmetric: bool
-    description: str
 
 
 def training_examples(data: Path) -> dict[str, list[RelationExample]]:

@@ -7,7 +7,7 @@ from gliner_mt.config import from_mapping
 from gliner_mt.errors import ConfigError
 from gliner_mt.train.adapt import AdaptConfig
 from tasks import causal_lm, mntp_proof
-from tasks.train_ner import Recipe
+from tasks.train import Recipe
 
 ROOT = Path(__file__).parent.parent / "configs"
 FILES = sorted(ROOT.rglob("*.yaml"))

@@ -8,8 +8,9 @@ from tiny_models import MARKER, SEP, WORDS, tiny_config
 from gliner_mt.build import build_labels
 from gliner_mt.errors import ConfigError
 from gliner_mt.tokenization import WordTokenizer
+from gliner_mt.train.entities import Source, entity_rows
 from gliner_mt.train.questions import TrainBatch
-from gliner_mt.train.sampling import LabelNames, RowSampler, SamplingConfig, Source
+from gliner_mt.train.sampling import LabelNames, RowSampler, SamplingConfig
 from gliner_mt.types import Entity, Example
 
 NEUTRAL = SamplingConfig(
@@ -46,7 +47,8 @@ def make_sampler(
     max_width: int = 4,
 ) -> RowSampler:
     labels = build_labels(tiny_config(labels="prompt"), tokenizer)
-    return RowSampler(sources, labels, names or {}, sampling, max_width=max_width, seed=seed)
+    rows = entity_rows(sources, labels, names or {}, sampling, max_width)
+    return RowSampler(rows, labels, sampling, seed=seed)
 
 
 def read_rows(

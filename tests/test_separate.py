@@ -45,10 +45,11 @@ from gliner_mt.model import LabelEncoder, SpanMatcher
 from gliner_mt.new import NewModel, new_model
 from gliner_mt.tasks import NER
 from gliner_mt.tokenization import WordTokenizer
+from gliner_mt.train.entities import Source, entity_rows
 from gliner_mt.train.evaluate import predict
 from gliner_mt.train.loop import LoopConfig, Run
 from gliner_mt.train.loss import matcher_loss, span_loss
-from gliner_mt.train.sampling import RowSampler, Source
+from gliner_mt.train.sampling import RowSampler
 from gliner_mt.types import Span
 
 NAMES = ["person", "city", "zoo", "date of birth", "x" * 40]
@@ -327,7 +328,9 @@ def test_four_examples_are_learnt_by_heart(
     torch.manual_seed(0)
     model = build_model(config)
     labels = build_labels(config, tokenizer)
-    sampler = RowSampler([Source("tiny", EXAMPLES, 1.0)], labels, {}, PLAIN, max_width=4, seed=0)
+    sampler = RowSampler(
+        entity_rows([Source("tiny", EXAMPLES, 1.0)], labels, {}, PLAIN, max_width=4), labels, PLAIN, seed=0
+    )
     run = Run(model, model.encoders, sampler, matcher_loss, loop, tmp_path)
     rates = {id(p): group["initial_lr"] for group in run._optimizer.param_groups for p in group["params"]}
     assert {rates[id(p)] for p in model.encoders.parameters()} == {2e-3}

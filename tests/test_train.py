@@ -18,11 +18,12 @@ from gliner_mt.metrics import entity_f1
 from gliner_mt.model import SpanMatcher
 from gliner_mt.tokenization import WordTokenizer
 from gliner_mt.train.data import parse_example, read_examples
+from gliner_mt.train.entities import Source, entity_rows
 from gliner_mt.train.evaluate import predict
 from gliner_mt.train.loop import LoopConfig, Run
 from gliner_mt.train.loss import matcher_loss, span_loss
 from gliner_mt.train.questions import TrainBatch
-from gliner_mt.train.sampling import RowSampler, SamplingConfig, Source
+from gliner_mt.train.sampling import RowSampler, SamplingConfig
 from gliner_mt.types import Entity, Example
 
 PLAIN = SamplingConfig(foreign=0, alias=0.0, described=0.0, lower=0.0, upper=0.0, rows_per_pool=16)
@@ -57,8 +58,9 @@ def fresh_accelerator() -> Iterator[None]:
 def make_sampler(
     config: ModelConfig, tokenizer: WordTokenizer, sampling: SamplingConfig = PLAIN, seed: int = 0
 ) -> RowSampler:
-    sources = [Source("tiny", EXAMPLES, 1.0)]
-    return RowSampler(sources, build_labels(config, tokenizer), {}, sampling, max_width=4, seed=seed)
+    labels = build_labels(config, tokenizer)
+    rows = entity_rows([Source("tiny", EXAMPLES, 1.0)], labels, {}, sampling, max_width=4)
+    return RowSampler(rows, labels, sampling, seed=seed)
 
 
 def make_run(

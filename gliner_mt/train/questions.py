@@ -91,7 +91,7 @@ def question_row(
     queries = question.queries
     asked = labels_asked((queries,), 0.5)
     prompt = labels.prompt([one.label.prompt for one in asked])
-    words = _cut(question.text, labels.tokenizer, row_tokens - len(prompt.ids))
+    words = words_within(question.text, labels.tokenizer, row_tokens - len(prompt.ids))
     place = {label.name: n for n, label in enumerate(queries.labels)}
     marked = [(word_span(words, one.start, one.end), one) for one in question.spans]
     marked = [(at, one) for at, one in marked if at[0] < at[1] and one.end <= words[-1].end]
@@ -129,7 +129,8 @@ def question_batch(rows: Sequence[QuestionRow], collate: Collator) -> TrainBatch
     return TrainBatch(batch, Gold(*_columns(spans, 4)), targets)
 
 
-def _cut(text: str, tokenizer: WordTokenizer, room: int) -> list[EncodedWord]:
+def words_within(text: str, tokenizer: WordTokenizer, room: int) -> list[EncodedWord]:
+    """Return the first words of a text, as many as have `room` sub-words."""
     words = []
     for word in tokenizer.encode(text, max_word_tokens=room):
         room -= len(word.ids)

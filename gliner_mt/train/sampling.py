@@ -1,24 +1,14 @@
-"""From annotated examples to training rows: which texts, which labels, in which words.
+"""Draws training batches from weighted sources of rows; rows of any tasks meet in one batch."""
 
-What makes a zero-shot model generalise is the variety of questions. So each row draws its labels anew: those
-found in it, some that are not (true negatives), under their own name, an alias or with a description.
-"""
-
-from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import NamedTuple, final
-
-import torch
+from typing import Protocol, final
 
 from gliner_mt.batch import Collator, Row, token_budget_batches
 from gliner_mt.errors import ConfigError
-from gliner_mt.heads import Gold
 from gliner_mt.labels import LabelEncoding
-from gliner_mt.tokenization import EncodedWord, word_span
-from gliner_mt.train.questions import TrainBatch
-from gliner_mt.types import Example
+from gliner_mt.train.questions import QuestionRow, TrainBatch, question_batch
 
 _LOWER_CASE, _CAPITALS = 1, 4
 
@@ -36,11 +26,13 @@ class SamplingConfig:
     """How rows are drawn.
 
     Attributes:
-        row_tokens: sub-words that a row is to have, prompt included; a text is cut at two thirds of them.
+        row_tokens: sub-words that a row of entities is to have, prompt included; a text is cut at two thirds.
+        question_tokens: sub-words that a row of another task may have, prompt included.
         packed: chance that a row holds several texts of its set under one prompt, up to half of `row_tokens`.
         max_labels: labels of a row at most; how many is drawn anew for each row.
-        foreign: foreign labels at most that are added as negatives to a row.
-        alias: chance that a label goes by an alias.
+        max_questions: questions of a row at most, those of other texts among them.
+        foreign: foreign labels or questions at most that are added as negatives to a row.
+        alias: chance that a label goes by an alias; a relation, half of the time by its inverse.
         described: chance that a label goes with its description.
         lower: chance that a row loses its capitals.
         upper: chance that a row is all capitals.
@@ -48,8 +40,10 @@ class SamplingConfig:
     """
 
     row_tokens: int = 192
+    question_tokens: int = 288
     packed: float = 0.6
     max_labels: int = 16
+    max_questions: int = 5
     foreign: int = 3
     alias: float = 0.35
     described: float = 0.08
@@ -65,25 +59,17 @@ class SamplingConfig:
                 raise ConfigError(f"{name} is {getattr(self, name)}; expected a chance from 0 to 1.")
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
-    """A set to draw from.
+class RowSource(Protocol):
+    """Where rows come from; `weight` is its share of the rows, relative to the others."""
 
-    `weight`: its share of the rows, relative to the others. `domain` tells which sets' labels are foreign to
-    it. `packable`: its texts may share a row.
-    """
+    @property
+    def weight(self) -> float:
+        """The share of the rows, relative to the other sources."""
+        ...
 
-    name: str
-    examples: Sequence[Example]
-    weight: float
-    domain: str = ""
-    packable: bool = True
-
-
-class _Piece(NamedTuple):
-    words: list[EncodedWord]
-    entities: list[tuple[int, int, str]]
-    labels: frozenset[str]
+    def row(self, random: Random) -> QuestionRow:
+        """Draw a row; all that is random comes from `random`."""
+        ...
 
 
 @final
@@ -91,143 +77,31 @@ class RowSampler:
     """Draws pools of training batches; pool n is the same in every run with the same seed."""
 
     def __init__(
-        self,
-        sources: Sequence[Source],
-        labels: LabelEncoding,
-        names: Mapping[str, LabelNames],
-        config: SamplingConfig,
-        *,
-        max_width: int,
-        seed: int,
+        self, sources: Sequence[RowSource], labels: LabelEncoding, config: SamplingConfig, *, seed: int
     ) -> None:
         self._sources = list(sources)
         self._weights = [source.weight for source in sources]
-        self._labels = labels
-        self._names = names
-        self._config = config
-        self._max_width = max_width
-        self._seed = seed
         self._collate = Collator(labels.tokenizer.pad_id, labels.tokenizer.suffix)
-        self._foreign = self._foreign_labels()
+        self._config = config
+        self._seed = seed
 
     def pool(self, index: int, batch_tokens: int) -> list[TrainBatch]:
         """Return the batches of pool `index`, each at most `batch_tokens` sub-words when padded."""
         random = Random(f"{self._seed}/{index}")
         drawn = random.choices(self._sources, self._weights, k=self._config.rows_per_pool)
-        rows = [self._row(source, random) for source in drawn]
-        lengths = [len(row) for row, _ in rows]
+        rows = [self._recased(source.row(random), random) for source in drawn]
+        lengths = [len(one.row) for one in rows]
         batches = [
-            self._batch([rows[i] for i in part]) for part in token_budget_batches(lengths, batch_tokens)
+            question_batch([rows[i] for i in part], self._collate)
+            for part in token_budget_batches(lengths, batch_tokens)
         ]
         random.shuffle(batches)
         return batches
 
-    def _row(self, source: Source, random: Random) -> tuple[Row, list[tuple[int, int, int]]]:
-        piece = self._piece(source, random)
-        asked = self._asked(source, piece, random)
-        prompt = self._labels.prompt(self._wordings(asked, piece.labels, random))
-        index = {label: i for i, label in enumerate(asked)}
-        words = self._recased(piece.words, random)
-        gold = [(start, end, index[label]) for start, end, label in piece.entities if label in index]
-        return Row(prompt, words), gold
-
-    def _piece(self, source: Source, random: Random) -> _Piece:
-        """Draw one text, or several that were annotated with the same labels."""
-        piece = self._encoded(random.choice(source.examples))
-        if not source.packable or random.random() > self._config.packed:
-            return piece
-        room = self._config.row_tokens // 2
-        words, entities = list(piece.words), list(piece.entities)
-        for _ in range(6):
-            other = self._encoded(random.choice(source.examples))
-            if other.labels == piece.labels and _tokens(words) + _tokens(other.words) <= room:
-                entities += [
-                    (start + len(words), end + len(words), label) for start, end, label in other.entities
-                ]
-                words += other.words
-        return _Piece(words, entities, piece.labels)
-
-    def _encoded(self, example: Example) -> _Piece:
-        words, room = [], self._config.row_tokens * 2 // 3
-        for word in self._labels.tokenizer.encode(example.text, max_word_tokens=32):
-            if (room := room - len(word.ids)) < 0:
-                break
-            words.append(word)
-        entities = []
-        unusable = set()
-        for entity in example.entities:
-            first, last = word_span(words, entity.start, entity.end)
-            if first == last:
-                continue
-            if words[-1].end < entity.end or last - first > self._max_width:
-                unusable.add(entity.label)  # the head cannot find it, and it is no true negative either
-            entities.append((first, last, entity.label))
-        return _Piece(words, entities, frozenset(example.labels) - unusable)
-
-    def _asked(self, source: Source, piece: _Piece, random: Random) -> list[str]:
-        """Choose the labels to ask: those that occur, some of the set's that do not, some foreign ones."""
-        found = sorted({label for _, _, label in piece.entities} & piece.labels)
-        absent = sorted(piece.labels - set(found))
-        limit = random.randint(2, self._config.max_labels)
-        positives = random.sample(found, min(len(found), limit))
-        negatives = random.sample(
-            absent, min(len(absent), max(limit - len(positives), 0 if positives else 1))
-        )
-        foreign = self._foreign[source.domain]
-        wanted = min(random.randint(0, self._config.foreign), len(foreign))
-        asked = dict.fromkeys([*positives, *negatives, *random.sample(foreign, wanted)])
-        shuffled = list(asked)
-        random.shuffle(shuffled)
-        return shuffled
-
-    def _wordings(self, asked: Sequence[str], annotated: Collection[str], random: Random) -> list[str]:
-        """Word the labels asked: no two alike, and none like another label annotated in the text."""
-        taken = {*asked, *annotated}
-        wordings = []
-        for label in asked:
-            wording = self._wording(label, random)
-            wordings.append(label if wording in taken else wording)
-            taken.add(wording)
-        return wordings
-
-    def _wording(self, label: str, random: Random) -> str:
-        names = self._names.get(label)
-        if names is None:
-            return label
-        chance = random.random()
-        if names.description and chance < self._config.described:
-            return f"{label}: {names.description}"
-        if names.aliases and chance < self._config.described + self._config.alias:
-            return random.choice(names.aliases)
-        return label
-
-    def _recased(self, words: list[EncodedWord], random: Random) -> list[EncodedWord]:
+    def _recased(self, row: QuestionRow, random: Random) -> QuestionRow:
         chance = random.random()
         if chance > self._config.lower + self._config.upper:
-            return words
+            return row
         shape = _LOWER_CASE if chance < self._config.lower else _CAPITALS
-        return [word._replace(shape=shape) if word.shape <= 5 else word for word in words]
-
-    def _batch(self, rows: Sequence[tuple[Row, list[tuple[int, int, int]]]]) -> TrainBatch:
-        spans = [(i, *span) for i, (_, gold) in enumerate(rows) for span in gold]
-        columns = torch.tensor(spans, dtype=torch.long).reshape(-1, 4).unbind(1)
-        return TrainBatch(self._collate([row for row, _ in rows]), Gold(*columns))
-
-    def _foreign_labels(self) -> dict[str, list[str]]:
-        """Return for each domain labels of others that no set of its own, or of none, has: true negatives."""
-        known: dict[str, set[str]] = defaultdict(set)
-        for source in self._sources:
-            known[source.domain].update(label for example in source.examples for label in example.labels)
-        everyday = known.pop("", set())
-        foreign: dict[str, list[str]] = {"": []}
-        for domain, labels in known.items():
-            own = {name for label in labels | everyday for name in (label, *self._aliases(label))}
-            foreign[domain] = sorted(set().union(*known.values()) - own)
-        return foreign
-
-    def _aliases(self, label: str) -> tuple[str, ...]:
-        return self._names[label].aliases if label in self._names else ()
-
-
-def _tokens(words: Sequence[EncodedWord]) -> int:
-    return sum(len(word.ids) for word in words)
+        words = [word._replace(shape=shape) if word.shape <= 5 else word for word in row.row.words]
+        return row._replace(row=Row(row.row.prompt, words))

@@ -1,4 +1,4 @@
-"""Train a named-entity model: `python -m tasks.train_ner configs/default_model.yaml --data DATA --out OUT`.
+"""Train a model: `python -m tasks.train configs/default_model.yaml --data DATA --out OUT [--start MODEL]`.
 
 Goes on where an interrupted run with the same --out stopped.
 """
@@ -17,6 +17,7 @@ import yaml
 from gliner_mt.build import build_labels
 from gliner_mt.checkpoint.native import load_model, save_model
 from gliner_mt.config import from_mapping
+from gliner_mt.errors import CheckpointError
 from gliner_mt.extractor import Extractor
 from gliner_mt.model import SpanMatcher
 from gliner_mt.new import NewModel, new_model
@@ -25,26 +26,29 @@ from gliner_mt.train.loop import LoopConfig, Run
 from gliner_mt.train.loss import matcher_loss
 from gliner_mt.train.sampling import RowSampler, SamplingConfig
 from gliner_mt.types import Example
-from tasks.ner import dev_sets, label_names, training_sources, zero_shot_sets
+from tasks.ner import dev_sets, zero_shot_sets
+from tasks.sources import ENTITIES, row_sources
 
 _NEAR_THE_BEST = 0.005
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """One run: the parts of the model, the share of written passages, how rows are drawn and weights moved.
+    """One run: the parts of the model, what it is taught, how rows are drawn and weights moved.
 
     Attributes:
         model: the model to train; its backbone may be `package:NAME` for one in a Python package.
+        shares: part of the rows that each task has (`tasks.sources`); all of them entities if none is given.
         attention: how the backbone computes attention in training. On CPUs in bf16 the backward pass of SDPA
             is several times slower than plain matrix products (eager).
-        authored_share: share of rows from passages written for this project.
+        authored_share: share of passages written for this project in the rows of entities.
         dev_limit: sentences of each development set that every checkpoint is scored on.
         final_limit: sentences of each zero-shot set that the final model's threshold is chosen on.
     """
 
     model: NewModel
     attention: str = "eager"
+    shares: Mapping[str, float] = field(default_factory=lambda: {ENTITIES: 1.0})
     authored_share: float = 0.35
     dev_limit: int = 60
     final_limit: int = 500
@@ -60,24 +64,22 @@ def main() -> None:
         "--data", type=Path, required=True, help="folder with ner/, authored/ and labels.json"
     )
     parser.add_argument("--out", type=Path, required=True, help="folder of the run: its state and its model")
+    parser.add_argument("--start", type=Path, help="folder of a model to go on from; parts it lacks are new")
     arguments = parser.parse_args()
     recipe = from_mapping(Recipe, yaml.safe_load(arguments.config.read_text("utf-8")), str(arguments.config))
-    train(recipe, arguments.data, arguments.out)
+    train(recipe, arguments.data, arguments.out, arguments.start)
 
 
-def train(recipe: Recipe, data: Path, out: Path) -> None:
+def train(recipe: Recipe, data: Path, out: Path, start: Path | None = None) -> None:
     """Train `recipe` with the sets of `data`; the run's state and its latest model go to `out`."""
     torch.manual_seed(recipe.loop.seed)
     spec = replace(recipe.model, backbone=_backbone(recipe.model.backbone))
     config, model, tokenizer = new_model(spec, attention=recipe.attention)
-    sampler = RowSampler(
-        training_sources(data, recipe.authored_share),
-        build_labels(config, tokenizer),
-        label_names(data),
-        recipe.sampling,
-        max_width=recipe.model.max_width,
-        seed=recipe.loop.seed,
-    )
+    if start is not None:
+        take_up(start, model)
+    labels = build_labels(config, tokenizer)
+    rows = row_sources(data, recipe.shares, recipe.authored_share, labels, recipe.sampling, config.max_width)
+    sampler = RowSampler(rows, labels, recipe.sampling, seed=recipe.loop.seed)
     run = Run(model, model.encoders, sampler, matcher_loss, recipe.loop, out)
     run.resume()
 
@@ -91,6 +93,18 @@ def train(recipe: Recipe, data: Path, out: Path) -> None:
 
     run.train(after_save)
     finish(out, zero_shot_sets(data, recipe.final_limit))
+
+
+def take_up(start: Path, model: SpanMatcher) -> None:
+    """Give `model` the weights of the one in `start`; the parts that it lacks stay new.
+
+    Raises:
+        CheckpointError: the model in `start` has parts that `model` lacks.
+    """
+    _, known, _ = load_model(start)
+    unknown = model.load_state_dict(known.state_dict(), strict=False).unexpected_keys
+    if unknown:
+        raise CheckpointError(f"{start} has {', '.join(unknown)}, which the model to train lacks.")
 
 
 def finish(out: Path, sets: Mapping[str, Sequence[Example]]) -> None:
