@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from texts import any_text
-from tiny_models import LABELS, TEXTS, WORDS, spans_of, tiny_config, tiny_model
+from tiny_models import LABELS, TEXTS, WORDS, assert_same, plain, spans_of, tiny_config, tiny_model
 
 from gliner_mt import engine as engine_module
 from gliner_mt.asking import Reading, labels_asked
@@ -49,17 +49,6 @@ def test_windows_hold_every_word(tokenizer: WordTokenizer, text: str, budget: in
 
 def readings_of(engine: Engine, queries: tuple[Queries, ...]) -> list[Reading]:
     return engine._readings(labels_asked(queries, 0.5))
-
-
-def plain(spans: list[Span]) -> list[tuple[int, int, str]]:
-    return [(span.start, span.end, span.label) for span in spans]
-
-
-def assert_same(answers: list[list[Span]], expected: list[list[Span]]) -> None:
-    assert [plain(spans) for spans in answers] == [plain(spans) for spans in expected]
-    scores = [span.score for spans in answers for span in spans]
-    # The rounding of another batch is spread with the scores of such models.
-    assert scores == pytest.approx([span.score for spans in expected for span in spans], abs=1e-4)
 
 
 @settings(deadline=None, max_examples=25)

@@ -22,7 +22,9 @@ from tiny_models import (
     SEP,
     TEXTS,
     WORDS,
+    assert_same,
     make_batch,
+    plain,
     probabilities,
     spans_of,
     tiny_config,
@@ -50,7 +52,6 @@ from gliner_mt.train.evaluate import predict
 from gliner_mt.train.loop import LoopConfig, Run
 from gliner_mt.train.loss import matcher_loss, span_loss
 from gliner_mt.train.sampling import RowSampler
-from gliner_mt.types import Span
 
 NAMES = ["person", "city", "zoo", "date of birth", "x" * 40]
 MANY = [f"{first} {second}" for first in WORDS[:12] for second in WORDS[12:17]]
@@ -127,17 +128,6 @@ def test_other_labels_change_scores_where_labels_are_fused(kind: str, tokenizer:
     alone = probabilities(model, config, tokenizer, TEXTS[0], LABELS[:1])
     together = probabilities(model, config, tokenizer, TEXTS[0], LABELS)[..., :1]
     assert bool((alone - together).abs().max() > 1e-4) is (kind == "fused")
-
-
-def plain(spans: list[Span]) -> list[tuple[int, int, str]]:
-    return [(span.start, span.end, span.label) for span in spans]
-
-
-def assert_same(answers: list[list[Span]], expected: list[list[Span]]) -> None:
-    assert [plain(spans) for spans in answers] == [plain(spans) for spans in expected]
-    scores = [span.score for spans in answers for span in spans]
-    # The rounding of another batch is spread with the scores of such models.
-    assert scores == pytest.approx([span.score for spans in expected for span in spans], abs=1e-4)
 
 
 @settings(deadline=None, max_examples=15)

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from string import ascii_lowercase, digits
 from typing import Any
 
+import pytest
 import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from torch import Tensor, nn
@@ -184,3 +185,15 @@ def probabilities(
 def spans_of(engine: Engine, texts: Iterable[str], queries: tuple[Queries, ...]) -> Iterator[list[Span]]:
     """Yield the spans that an engine finds in each text for a single query."""
     return (found[0].spans for found in engine.answers(texts, queries))
+
+
+def plain(spans: Iterable[Span]) -> list[tuple[int, int, str]]:
+    """Return the place and the label of each span."""
+    return [(span.start, span.end, span.label) for span in spans]
+
+
+def assert_same(answers: Sequence[Sequence[Span]], expected: Sequence[Sequence[Span]]) -> None:
+    """Compare the spans of each text; their scores up to rounding, which such models spread."""
+    assert [plain(spans) for spans in answers] == [plain(spans) for spans in expected]
+    scores = [span.score for spans in answers for span in spans]
+    assert scores == pytest.approx([span.score for spans in expected for span in spans], abs=1e-4)
