@@ -49,7 +49,7 @@ _AUXILIARIES = re.compile(
     r"\b(?:(?:is|are|was|were|be|been|being|has|have|had|having|will|would|can|could|may|might|must|shall|should|"
     r"do|does|did|not)\s+)+$"
 )
-_WRITTEN = 0.4
+_WRITTEN = 0.5
 """Share of the written passages in the rows of each task: they cover most kinds of text."""
 
 
