@@ -22,10 +22,10 @@ from gliner_mt.boundary import BoundaryHead
 from gliner_mt.config import ModelConfig
 from gliner_mt.errors import ConfigError
 from gliner_mt.fusion import CrossFuser
-from gliner_mt.heads import LinearMarkerHead, MarkerHead, SpanHead, projection
+from gliner_mt.heads import EXPANSION, LinearMarkerHead, MarkerHead, SpanHead, projection
 from gliner_mt.labels import LabelEncoding, ParallelLabels, PromptLabels, SeparateLabels
 from gliner_mt.model import LabelEncoder, Pooling, SpanMatcher, WordLSTM
-from gliner_mt.pairs import PairHead
+from gliner_mt.pairs import PairContext, PairHead
 from gliner_mt.tokenization import WordTokenizer
 
 _FIRST_LABEL_STD = 0.002
@@ -87,6 +87,7 @@ def assemble(
         label_encoder=None if label_encoder is None else _label_encoder(label_encoder, size),
         fuser=_fuser(config, encoder.config, label_projection) if fused else None,
         pairs=PairHead(projection(2 * size, size, config.dropout)) if config.pairs else None,
+        pair_context=PairContext(size, EXPANSION * size) if config.pair_context else None,
     )
 
 

@@ -32,6 +32,7 @@ class ModelConfig:
         hidden_size: width of word and label vectors in the head.
         max_width: words of the widest span.
         pairs: the model relates pairs of spans, for relations and Open IE.
+        pair_context: it does so with what stands between the two, and how far apart they are.
         max_tokens: sub-words of a window, prompt and special tokens included.
         marker_id: the token that stands before each label; None where labels stand apart.
         separator_id: the token between the labels and the text; None where labels stand apart.
@@ -63,6 +64,7 @@ class ModelConfig:
     head: str = "marker"
     max_width: int = 12
     pairs: bool = False
+    pair_context: bool = False
     text_position: int = 32
     marker_is_label: bool = True
     label_projection: bool = True
@@ -90,6 +92,7 @@ class ModelConfig:
         if self.lstm_layers and self.hidden_size % 2:
             raise ConfigError(f"hidden_size is {self.hidden_size}; a two-way LSTM needs an even one.")
         _check_labels(self)
+        _check_pairs(self)
         for name in ("threshold", "dropout"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ConfigError(f"{name} is {getattr(self, name)}; expected a number from 0 to 1.")
@@ -125,6 +128,11 @@ def _check_labels(config: ModelConfig) -> None:
         _one_of("a block of fusion", block, FUSION_BLOCKS)
     if config.fusion_layers < 1:
         raise ConfigError(f"fusion_layers is {config.fusion_layers}; expected at least 1.")
+
+
+def _check_pairs(config: ModelConfig) -> None:
+    if config.pair_context and not config.pairs:
+        raise ConfigError("pair_context serves pairs of spans, but pairs is false; set it, or leave it out.")
 
 
 def from_mapping(cls: type[ConfigT], values: Mapping[str, Any], where: str) -> ConfigT:

@@ -96,7 +96,11 @@ def by_row(
     return torch.cat([part @ labels[i].T for i, part in enumerate(torch.split(vectors, counts))])
 
 
-def projection(in_size: int, out_size: int, dropout: float, expansion: int = 4) -> nn.Sequential:
+EXPANSION = 4
+"""How much wider the first layer of a projection is than what comes out."""
+
+
+def projection(in_size: int, out_size: int, dropout: float, expansion: int = EXPANSION) -> nn.Sequential:
     """Linear → ReLU → Dropout → Linear, the two-layer projection of GLiNER."""
     hidden = expansion * out_size
     return nn.Sequential(

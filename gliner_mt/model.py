@@ -12,7 +12,7 @@ from gliner_mt.backbones import Backbone
 from gliner_mt.batch import Batch
 from gliner_mt.fusion import CrossFuser
 from gliner_mt.heads import SpanHead, Spans
-from gliner_mt.pairs import PairHead, Pairs
+from gliner_mt.pairs import PairContext, PairHead, Pairs
 
 
 class Pooling(str, Enum):
@@ -87,7 +87,8 @@ class SpanMatcher(nn.Module):
     `projection` maps backbone vectors to the head's size, `lstm` runs over words, `label_projection` over
     labels; `nn.Identity` and None leave a step out. Labels are read where they stand in the text's rows or,
     with a `label_encoder`, apart. With a `fuser`, words and labels then read each other. `pairs` scores pairs
-    of spans, if the model relates them. The parts are passed in: see `build_model`.
+    of spans, if the model relates them; `pair_context` adds what stands between the two. The parts are passed
+    in: see `build_model`.
     """
 
     def __init__(  # noqa: PLR0913 - every argument is a part of the model
@@ -102,6 +103,7 @@ class SpanMatcher(nn.Module):
         label_encoder: LabelEncoder | None = None,
         fuser: CrossFuser | None = None,
         pairs: PairHead | None = None,
+        pair_context: PairContext | None = None,
     ) -> None:
         super().__init__()
         self.backbone = backbone
@@ -112,6 +114,7 @@ class SpanMatcher(nn.Module):
         self.fuser = fuser
         self.head = head
         self.pairs = pairs
+        self.pair_context = pair_context
         self.pooling = pooling
 
     @property
@@ -167,7 +170,8 @@ class SpanMatcher(nn.Module):
         """Return the logits of pairs of the spans `ends` with the labels; None without a pair head."""
         if self.pairs is None:
             return None
-        logits: Tensor = self.pairs(self.head.vectors(words, ends), labels, pairs)
+        context = None if self.pair_context is None else self.pair_context(words, ends, pairs)
+        logits: Tensor = self.pairs(self.head.vectors(words, ends), labels, pairs, context)
         return logits
 
 

@@ -31,8 +31,8 @@ class NewModel:
         max_tokens: sub-words of a window; None takes the longest input that the backbone was made for.
         label_backbone: for labels that stand apart (`separate`, `fused`), the backbone that reads them; such
             labels have neither marker nor separator.
-        labels, fusion, fusion_layers, head, max_width, pairs, text_position, label_projection, lstm_layers,
-            word_shapes, pooling, causal, hidden_shift, dropout: as in `ModelConfig`.
+        labels, fusion, fusion_layers, head, max_width, pairs, pair_context, text_position, label_projection,
+            lstm_layers, word_shapes, pooling, causal, hidden_shift, dropout: as in `ModelConfig`.
     """
 
     backbone: str
@@ -49,6 +49,7 @@ class NewModel:
     hidden_size: int | None = None
     max_width: int = 12
     pairs: bool = False
+    pair_context: bool = False
     max_tokens: int | None = None
     text_position: int = 32
     label_projection: bool = True
@@ -111,6 +112,7 @@ def _config(
         hidden_size=spec.hidden_size or int(encoder.hidden_size),
         max_width=spec.max_width,
         pairs=spec.pairs,
+        pair_context=spec.pair_context,
         max_tokens=spec.max_tokens or longest_window(family_of(encoder.model_type), encoder),
         marker_id=marker_id,
         separator_id=separator_id,

@@ -72,7 +72,7 @@ def questions() -> list[Question]:
 @pytest.mark.parametrize("head", ["marker", "boundary"])
 def test_four_examples_of_every_task_are_learnt_by_heart(tokenizer: WordTokenizer, head: str) -> None:
     torch.manual_seed(0)
-    config = tiny_config(labels="parallel", head=head, layers=1, pairs=True)
+    config = tiny_config(labels="parallel", head=head, layers=1, pairs=True, pair_context=True)
     model, labels = build_model(config), build_labels(config, tokenizer)
     rows = [question_row(one, labels, row_tokens=120, max_width=4) for one in questions()]
     batch = question_batch(rows, Collator(tokenizer.pad_id, tokenizer.suffix))

@@ -44,7 +44,7 @@ class OpenIE:
             Queries(
                 (Label(PREDICATE), Label(ARGUMENT)),
                 self.span_threshold,
-                nested=True,
+                by_label=True,
                 pairs=PairQueries(roles, self.threshold),
             ),
         )
