@@ -103,6 +103,11 @@ class Extractor:
                 check_packed(part.model, name)
         return cls(config, matcher, tokenizer, name=name, max_tokens=max_tokens)
 
+    @property
+    def threshold(self) -> float:
+        """The probability that an answer must exceed where a task does not say."""
+        return self._config.threshold
+
     def extract(self, text: str, task: Task[ResultT]) -> ResultT:
         """Return the task's answer for one text of any length.
 

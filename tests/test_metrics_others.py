@@ -10,6 +10,7 @@ from gliner_mt.metrics import (
     F1,
     RougeScores,
     bootstrap_interval,
+    bootstrap_intervals,
     class_scores,
     rouge_scores,
     selection_f1,
@@ -82,6 +83,18 @@ def test_the_same_seed_gives_the_same_interval() -> None:
     assert first == bootstrap_interval(counts, micro, samples=50, seed=3)
     assert first != bootstrap_interval(counts, micro, samples=50, seed=4)
     assert bootstrap_interval(counts[:1], micro, samples=5).low == 1.0
+
+
+def test_several_figures_share_their_samples() -> None:
+    values = [0.0, 0.0, 1.0, 0.5]
+
+    def figures(drawn: Sequence[float]) -> dict[str, float]:
+        positive = [value for value in drawn if value]
+        return {"mean": mean(drawn)} | ({"positive": mean(positive)} if positive else {})
+
+    found = bootstrap_intervals(values, figures, samples=100)
+    assert found["mean"] == bootstrap_interval(values, mean, samples=100)
+    assert 0.5 == found["positive"].low < found["positive"].value == 0.75 < found["positive"].high == 1.0
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """How right answers are, task by task. Functions of gold and predictions; figures go from 0 to 1."""
 
-from gliner_mt.metrics.bootstrap import Interval, bootstrap_interval
+from gliner_mt.metrics.bootstrap import Interval, bootstrap_interval, bootstrap_intervals
 from gliner_mt.metrics.classification import class_scores
 from gliner_mt.metrics.counts import F1, LabelScores, TypeScores
 from gliner_mt.metrics.openie import (
@@ -44,6 +44,7 @@ __all__ = [
     "answer_f1",
     "binary_lenient_match",
     "bootstrap_interval",
+    "bootstrap_intervals",
     "boundary_relation_f1",
     "carb_matches",
     "carb_scores",

@@ -1,6 +1,6 @@
 """How far a figure would move with other documents: bootstrap confidence intervals."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -36,6 +36,23 @@ def bootstrap_interval(
     Raises:
         InputError: no documents, fewer than one sample, or a confidence that is not between 0 and 1.
     """
+    return bootstrap_intervals(
+        documents, lambda drawn: {"": metric(drawn)}, samples=samples, confidence=confidence, seed=seed
+    )[""]
+
+
+def bootstrap_intervals(
+    documents: Sequence[T],
+    metrics: Callable[[Sequence[T]], Mapping[str, float]],
+    *,
+    samples: int = 1000,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> dict[str, Interval]:
+    """Return intervals as `bootstrap_interval` does, of several figures of the same samples.
+
+    `metrics` may leave out what a sample does not define; a figure's interval is over the other samples.
+    """
     if not documents or samples < 1 or not 0 < confidence < 1:
         raise InputError(
             f"{len(documents)} documents, samples={samples}, confidence={confidence}; expected at least one "
@@ -43,7 +60,10 @@ def bootstrap_interval(
         )
     generator = np.random.default_rng(seed)
     drawn = (generator.integers(len(documents), size=len(documents)) for _ in range(samples))
-    values = [metric([documents[index] for index in indices]) for indices in drawn]
+    values = [metrics([documents[index] for index in indices]) for indices in drawn]
     tail = (1 - confidence) / 2
-    low, high = np.quantile(values, [tail, 1 - tail])
-    return Interval(metric(documents), float(low), float(high))
+    found = {}
+    for name, value in metrics(documents).items():
+        low, high = np.quantile([one[name] for one in values if name in one], [tail, 1 - tail])
+        found[name] = Interval(float(value), float(low), float(high))
+    return found
