@@ -17,6 +17,7 @@ from rich.text import Text
 
 from gliner_mt import __version__
 from gliner_mt import options as opt
+from gliner_mt.cli_eval import EVAL_HELP, evaluate
 from gliner_mt.config import from_yaml
 from gliner_mt.console import Interrupts, Messages, Screen, progress_bar, reporting, standard_output
 from gliner_mt.errors import InputError
@@ -136,6 +137,9 @@ def adapt(
         recipe = replace(recipe, texts=tuple(texts or recipe.texts), model=model or recipe.model)
         adapt_decoder(recipe, out, local_files_only=local_files_only)
         messages.note(f"wrote {out}")
+
+
+app.command("eval", help=EVAL_HELP)(evaluate)
 
 
 def load_extractor(choice: ModelChoice) -> "Extractor":
