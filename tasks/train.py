@@ -18,10 +18,10 @@ from gliner_mt.build import build_labels
 from gliner_mt.checkpoint.native import load_model, save_model
 from gliner_mt.config import from_mapping
 from gliner_mt.errors import CheckpointError
+from gliner_mt.evaluation.ner import best_threshold, micro_f1_by_threshold
 from gliner_mt.extractor import Extractor
 from gliner_mt.model import SpanMatcher
 from gliner_mt.new import NewModel, new_model
-from gliner_mt.train.evaluate import best_threshold, micro_f1_by_threshold
 from gliner_mt.train.loop import LoopConfig, Run
 from gliner_mt.train.loss import matcher_loss
 from gliner_mt.train.sampling import RowSampler, SamplingConfig

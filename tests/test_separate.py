@@ -40,6 +40,7 @@ from gliner_mt.checkpoint.native import load_model
 from gliner_mt.config import ModelConfig
 from gliner_mt.engine import Engine, Limits
 from gliner_mt.errors import CheckpointError, ConfigError, InputError
+from gliner_mt.evaluation.ner import predict
 from gliner_mt.extractor import Extractor
 from gliner_mt.heads import Gold
 from gliner_mt.metrics import entity_f1
@@ -48,7 +49,6 @@ from gliner_mt.new import NewModel, new_model
 from gliner_mt.tasks import NER
 from gliner_mt.tokenization import WordTokenizer
 from gliner_mt.train.entities import Source, entity_rows
-from gliner_mt.train.evaluate import predict
 from gliner_mt.train.loop import LoopConfig, Run
 from gliner_mt.train.loss import matcher_loss, span_loss
 from gliner_mt.train.sampling import RowSampler

@@ -2,7 +2,7 @@ import pytest
 from tiny_models import LABELS, TEXTS, WORDS
 
 from gliner_mt import NER, Extractor
-from gliner_mt.train.evaluate import THRESHOLDS, best_threshold, micro_f1_by_threshold, predict, scores_at
+from gliner_mt.evaluation.ner import THRESHOLDS, best_threshold, micro_f1_by_threshold, predict, scores_at
 from gliner_mt.types import Entity, Example, Span
 
 EXAMPLES = [
