@@ -119,14 +119,14 @@ def majority_pair(examples: Sequence[RelationExample]) -> Result:
 
 
 def majority_given(examples: Sequence[RelationExample]) -> Result:
-    """Relate given entities as those of their types mostly are, which may be not at all."""
+    """Relate given entities by the most frequent relation of their types, if it is frequent enough."""
     usual = _usual(examples)
     related = [_related(one.text, one.entities, usual) for one in examples]
-    return given_result(examples, related, "")
+    return _at_best(lambda threshold: given_result(examples, related, "", threshold))
 
 
 def majority_found(extractor: Extractor, examples: Sequence[RelationExample]) -> Result:
-    """Relate the entities that the model finds as gold ones of their types mostly are."""
+    """Relate the entities that the model finds as `majority_given` relates gold ones."""
     usual = _usual(examples)
     asked = [Example(one.text, (), one.entity_labels) for one in examples]
     found = predict(extractor, asked, threshold=extractor.threshold)
@@ -134,7 +134,7 @@ def majority_found(extractor: Extractor, examples: Sequence[RelationExample]) ->
         _related(one.text, [Entity(span.start, span.end, span.label) for span in spans], usual)
         for one, spans in zip(examples, found, strict=True)
     ]
-    return relation_result(examples, related, "")
+    return _at_best(lambda threshold: relation_result(examples, related, "", threshold))
 
 
 def nearest_class(examples: Sequence[ClassificationExample]) -> Result:
@@ -191,25 +191,31 @@ def _outcome(example: RelationExample) -> tuple[str, bool]:
     return relation.label, relation.head == example.entities[0]
 
 
-def _usual(examples: Sequence[RelationExample]) -> dict[tuple[str, str], str]:
-    """Return the most frequent answer for each two types of head and tail, "" for none."""
-    counted: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
-    for one in examples:
-        labels = {(relation.head, relation.tail): relation.label for relation in one.relations}
-        for head, tail in permutations(one.entities, 2):
-            counted[head.label, tail.label][labels.get((head, tail), "")] += 1
-    return {types: answers.most_common(1)[0][0] for types, answers in counted.items()}
-
-
-def _related(text: str, entities: Sequence[Entity], usual: dict[tuple[str, str], str]) -> list[Relation]:
-    pairs = (
-        (head, tail, usual.get((head.label, tail.label), "")) for head, tail in permutations(entities, 2)
+def _usual(examples: Sequence[RelationExample]) -> dict[tuple[str, str], tuple[str, float]]:
+    """Return the most frequent relation of each two types, and the share of their pairs that have it."""
+    pairs = Counter(
+        (head.label, tail.label) for one in examples for head, tail in permutations(one.entities, 2)
     )
-    return [_relation(text, head, tail, label) for head, tail, label in pairs if label]
+    labels: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+    for one in examples:
+        for relation in one.relations:
+            labels[relation.head.label, relation.tail.label][relation.label] += 1
+    most = {types: counted.most_common(1)[0] for types, counted in labels.items()}
+    return {types: (label, count / pairs[types]) for types, (label, count) in most.items()}
 
 
-def _relation(text: str, head: Entity, tail: Entity, label: str) -> Relation:
-    return Relation(_span(text, head), _span(text, tail), label, 1.0)
+def _related(
+    text: str, entities: Sequence[Entity], usual: dict[tuple[str, str], tuple[str, float]]
+) -> list[Relation]:
+    return [
+        _relation(text, head, tail, *usual[types])
+        for head, tail in permutations(entities, 2)
+        if (types := (head.label, tail.label)) in usual
+    ]
+
+
+def _relation(text: str, head: Entity, tail: Entity, label: str, score: float = 1.0) -> Relation:
+    return Relation(_span(text, head), _span(text, tail), label, score)
 
 
 def _span(text: str, entity: Entity) -> Span:

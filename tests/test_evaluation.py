@@ -163,7 +163,10 @@ def test_symmetric_relations_count_in_either_order() -> None:
 
 
 def test_of_one_annotated_pair_the_best_label_counts() -> None:
-    assert has_one_pair([RELATED, UNRELATED])
+    assert not has_one_pair([RELATED, UNRELATED])
+    things = (gold(BOB, "Bob", "thing"), gold(BOB, "Rome", "thing"))
+    assert has_one_pair([RelationExample(BOB, things, (), (), KNOWS)] * 2)
+    assert not has_one_pair([RelationExample(BOB, things[:1], (), (), KNOWS)])
     ada, paris = found(ADA, "Ada", ""), found(ADA, "Paris", "")
     labels = [related(ADA, ada, paris, "likes", 0.1), related(ADA, ada, paris, "lives in", 0.2)]
     extractor = Scripted({ADA: labels, BOB: []})

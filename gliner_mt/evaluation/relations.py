@@ -170,8 +170,9 @@ def pair_result(
 
 
 def has_one_pair(examples: Sequence[RelationExample]) -> bool:
-    """Say whether each text has two entities alone: other pairs of it were not annotated."""
-    return all(len(one.entities) == 2 and len(one.relations) < 2 for one in examples)
+    """Say whether each text has two entities alone, all of one type: a relation was asked of just these."""
+    two = all(len(one.entities) == 2 and len(one.relations) < 2 for one in examples)
+    return two and len({entity.label for one in examples for entity in one.entities}) == 1
 
 
 def _scored(
