@@ -19,8 +19,9 @@ from typer.testing import CliRunner
 
 from gliner_mt import NER, Extractor
 from gliner_mt.cli import app
-from gliner_mt.render import Result, TerminalView
+from gliner_mt.render import Result
 from gliner_mt.sources import Record
+from gliner_mt.terminal import TerminalView
 
 ROOT = Path(__file__).parents[1]
 README, PICTURE = ROOT / "README.md", ROOT / "docs" / "output.svg"
@@ -110,13 +111,14 @@ def refreshed(markdown: str) -> str:
 
 def picture() -> str:
     """Return the terminal's view of a command and its answer, as SVG."""
-    spans = Extractor.load().extract(PICTURE_TEXT, NER(PICTURE_LABELS))
+    task = NER(PICTURE_LABELS)
+    spans = Extractor.load().extract(PICTURE_TEXT, task)
     console = Console(
         record=True, width=_COLUMNS, force_terminal=True, color_system="truecolor", file=io.StringIO()
     )
     labels = ",".join(PICTURE_LABELS)
     console.print(Text.assemble(("$ ", "dim"), "gliner-mt extract news.txt --labels ", (labels, "bold")))
-    TerminalView(console, PICTURE_LABELS).write(Result(Record(PICTURE_TEXT, "news.txt"), spans))
+    TerminalView(console, task).write(Result(Record(PICTURE_TEXT, "news.txt"), task, spans))
     svg = console.export_svg(title="gliner-mt", code_format=_SVG, unique_id="t")
     return "".join(f"{line.strip()}\n" for line in svg.splitlines() if line.strip())
 

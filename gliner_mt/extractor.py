@@ -31,6 +31,8 @@ _BATCH_TOKENS_ELSEWHERE = 32_768
 _LOGITS = {"cpu": 1 << 25}
 _LOGITS_ELSEWHERE = 1 << 28
 _SMALLEST_WINDOW = 64
+_TASKS = ("NER", "QA", "Summary", "Classification")
+_PAIR_TASKS = ("Relations", "OpenIE")
 
 
 @final
@@ -149,8 +151,7 @@ class Extractor:
         if self._engine.model.pairs is None and any(one.pairs for one in queries):
             raise InputError(
                 f"{type(task).__name__} relates pairs of spans, and {self._name} cannot: its config has no "
-                "pairs. Expected a model that was trained on relations; this one takes NER, QA, Summary and "
-                "Classification."
+                f"pairs. Expected a model that was trained on relations; this one takes {', '.join(_TASKS)}."
             )
         return queries
 
@@ -194,6 +195,8 @@ class Extractor:
         return {
             "model": self._name,
             **_backbone_facts(config, model),
+            "tasks": ", ".join((*_TASKS, *_PAIR_TASKS) if model.pairs else _TASKS),
+            "pairs": "related" if model.pairs else "not related, for want of a pair head",
             "labels": config.labels,
             "head": f"{config.head}, {config.hidden_size} wide",
             "widest span": width,

@@ -1,16 +1,11 @@
 """The options of `gliner-mt`: their types, their help, and the values they are grouped into."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
 import typer
-
-from gliner_mt.errors import InputError
-from gliner_mt.sources import Reading, Source
-from gliner_mt.tasks import NER
 
 
 class Format(str, Enum):
@@ -28,80 +23,6 @@ class InfoFormat(str, Enum):
     table = "table"
     json = "json"
 
-
-@dataclass(frozen=True, slots=True)
-class ModelChoice:
-    """Which model to load (None: the embedded one), and how."""
-
-    model: str | None
-    device: str | None = None
-    dtype: str | None = None
-    attention: str = "auto"
-    max_tokens: int | None = None
-    local_files_only: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What to look for, as given: labels or a task file, and options that override the file's."""
-
-    labels: Sequence[str] | None
-    task: Path | None
-    threshold: float | None
-    nested: bool | None
-    multi_label: bool | None
-
-
-@dataclass(frozen=True, slots=True)
-class Output:
-    """Where results go: in `format` (None: nowhere) to `path` (None: stdout), and as a page to `html`."""
-
-    format: Format | None
-    path: str | None
-    html: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """All that one `extract` does."""
-
-    sources: Sequence[Source | InputError]
-    reading: Reading
-    task: NER
-    model: ModelChoice
-    output: Output
-    keep_going: bool
-
-
-EXTRACT_HELP = """\
-Find spans of text that your labels describe.
-
-The input is one of:
-
-- a text, in quotes
-- files: .txt and .md (one text each), .jsonl, .csv and .parquet (a text a row, in `--text-column`)
-- stdin: `-`, or nothing when something is piped in; one text, or with `--lines` one a line
-
-A single input that is no file is a text; with `--text` it is one whatever it looks like.
-Results are a table on a terminal and JSON lines in a pipe or a file.
-The exit code is 2 if anything could not be read, 130 after Ctrl-C.
-
-```
-gliner-mt extract "Ada Lovelace lived in London." --labels person,city
-gliner-mt extract notes/*.md --task task.yaml --html notes.html
-gliner-mt extract mail.csv --text-column body -l product,price -o out.jsonl
-zcat app.log.gz | gliner-mt extract --lines -l "host,error code" | head
-```
-
-A task file holds labels, their descriptions and thresholds:
-
-```
-labels:
-  company: a business or firm
-  price: {description: an amount of money, threshold: 0.3}
-threshold: 0.5
-```
-"""
 
 _INPUT, _TASK, _MODEL, _OUTPUT = "Input", "What to look for", "Model", "Output"
 
@@ -138,7 +59,9 @@ TaskFile = Annotated[
 ]
 Threshold = Annotated[
     float | None,
-    typer.Option(metavar="0-1", help="Least score of a span. Default: the model's.", rich_help_panel=_TASK),
+    typer.Option(
+        metavar="0-1", help="Least score. Default: the task's or the model's.", rich_help_panel=_TASK
+    ),
 ]
 Nested = Annotated[
     bool | None,
@@ -148,6 +71,70 @@ MultiLabel = Annotated[
     bool | None,
     typer.Option(
         "--multi-label/--no-multi-label", help="Allow several labels a span.", rich_help_panel=_TASK
+    ),
+]
+RelationNames = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--relations",
+        "-r",
+        metavar="A,B:HEAD>TAIL,...",
+        help="Relations, with types if they have some. Repeatable.",
+        rich_help_panel=_TASK,
+    ),
+]
+Entities = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--entities",
+        "--labels",
+        "-l",
+        metavar="A,B,...",
+        help="Types of entities to relate. Default: those that relations name. Repeatable.",
+        rich_help_panel=_TASK,
+    ),
+]
+EntityThreshold = Annotated[
+    float | None,
+    typer.Option(
+        metavar="0-1", help="Least score of an entity. Default: the model's.", rich_help_panel=_TASK
+    ),
+]
+SpanThreshold = Annotated[
+    float | None,
+    typer.Option(
+        metavar="0-1",
+        help="Least score of a predicate or an argument. Default: the model's.",
+        rich_help_panel=_TASK,
+    ),
+]
+Questions = Annotated[
+    list[str] | None,
+    typer.Option("--question", "-q", metavar="TEXT", help="A question. Repeatable.", rich_help_panel=_TASK),
+]
+Top = Annotated[
+    int | None,
+    typer.Option(metavar="N", help="Most answers to a question. Default: 3.", rich_help_panel=_TASK),
+]
+MaxSentences = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N", help="Most sentences. Default: 3, or as many as the words allow.", rich_help_panel=_TASK
+    ),
+]
+MaxWords = Annotated[int | None, typer.Option(metavar="N", help="Most words in all.", rich_help_panel=_TASK)]
+Classes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--classes", "--labels", "-l", metavar="A,B,...", help="Classes. Repeatable.", rich_help_panel=_TASK
+    ),
+]
+MultiClass = Annotated[
+    bool | None,
+    typer.Option(
+        "--multi-label/--no-multi-label",
+        help="A text may have any number of classes; each is scored alone.",
+        rich_help_panel=_TASK,
     ),
 ]
 Model = Annotated[
@@ -196,24 +183,47 @@ HtmlFile = Annotated[
     typer.Option(
         "--html",
         metavar="FILE",
-        help="Write a page with highlighted spans; nothing else without --format or -o.",
+        help="Write a page with marked texts; nothing else without --format or -o.",
         rich_help_panel=_OUTPUT,
     ),
 ]
+
+
+@dataclass(frozen=True, slots=True)
+class InputOptions:
+    """Which texts to read, and how."""
+
+    inputs: Inputs = None
+    text: Texts = None
+    text_column: TextColumn = "text"
+    lines: Lines = False
+    keep_going: KeepGoing = False
+
+
+@dataclass(frozen=True, slots=True)
+class ModelChoice:
+    """Which model to load (None: the embedded one), and how."""
+
+    model: Model = None
+    device: Device = None
+    dtype: DType = None
+    attention: Attention = "auto"
+    max_tokens: MaxTokens = None
+    local_files_only: Offline = False
+
+
+@dataclass(frozen=True, slots=True)
+class OutputOptions:
+    """How results are written, and where."""
+
+    format: FormatOption = None
+    output: OutputFile = None
+    html: HtmlFile = None
+
+
 InfoModel = Annotated[
     str | None, typer.Argument(metavar="MODEL", help="A name or a folder. Default: the embedded model.")
 ]
-ADAPT_HELP = """\
-Turn a decoder language model into an encoder.
-
-It learns masked next-token prediction on your texts (LLM2Vec's recipe), both sides of a token in view.
-The folder that results is a backbone like any other. A run that was interrupted goes on where it was.
-
-```
-gliner-mt adapt --config configs/mntp_llama.yaml --out encoder texts/*.jsonl.gz
-```
-"""
-
 AdaptTexts = Annotated[
     list[str] | None,
     typer.Argument(

@@ -1,30 +1,22 @@
-"""Results as JSON lines, as one JSON array, and as highlighted text with a table for terminals."""
+"""Results as JSON lines and as one JSON array; and what all views of a marked text share."""
 
 import heapq
 import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TextIO, final
+from typing import Any, Protocol, TextIO, final
 
-from rich import box
-from rich.console import Console
-from rich.rule import Rule
-from rich.table import Table
-from rich.text import Text
-
+from gliner_mt.shown import key, plain
 from gliner_mt.sources import Record
+from gliner_mt.task_values import AnyTask
 from gliner_mt.types import Span
 
-_DIGITS = 6
-_SHOWN_WHOLE = 2000  # characters; a longer text is shown as its spans in their context
+SHOWN_WHOLE = 2000  # characters; of a longer text, what was found in it is shown first, in its context
 _CONTEXT = 40
+_BESIDE_PAIR = 20
+_LONGEST_GAP = 100
 _SPACES = re.compile(r"\s+")
-_INK = "#1b1b1f"
-_COLOURS = (
-    "#8fd3fe", "#ffc78a", "#a8e6a1", "#f7b2d9", "#d6c1ff", "#ffe27a",
-    "#8ee5d8", "#ffb3a7", "#c9de8b", "#b8c9ff", "#e9c9a5", "#dcdcdc",
-)  # fmt: skip
 
 # Control characters would move the cursor or end the colour of a terminal, and are no HTML.
 _VISIBLE = {code: 0x2400 + code for code in range(0x20) if chr(code) not in "\t\n"}
@@ -33,10 +25,11 @@ _VISIBLE |= {0x7F: 0x2421} | dict.fromkeys([*range(0x80, 0xA0), *range(0xD800, 0
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What was found in one text."""
+    """What was asked of one text, and its answer."""
 
     record: Record
-    spans: Sequence[Span]
+    task: AnyTask
+    answer: Any
 
     @property
     def name(self) -> str:
@@ -116,14 +109,47 @@ def visible(text: str) -> str:
     return text.replace("\r\n", "\n").translate(_VISIBLE)
 
 
+def one_line(text: str) -> str:
+    """Show a text on one line."""
+    return visible(_SPACES.sub(" ", text))
+
+
+def in_context(text: str, spans: Sequence[Span]) -> Iterator[tuple[str, bool]]:
+    """Yield the line around `spans` in pieces, and whether each is in one of them; long gaps are left out."""
+    places = _joined(spans)
+    around = _CONTEXT if len(places) == 1 else _BESIDE_PAIR
+    position = max(0, places[0][0] - around)
+    stop = min(len(text), places[-1][1] + around)
+    yield "…" if position else "", False
+    for start, end in places:
+        yield _shortened(text[position:start]), False
+        yield one_line(text[start:end]), True
+        position = end
+    yield one_line(text[position:stop]), False
+    yield "…" if stop < len(text) else "", False
+
+
+def _joined(spans: Sequence[Span]) -> list[tuple[int, int]]:
+    """Return the places of spans in the order of the text; those that overlap are one."""
+    places: list[tuple[int, int]] = []
+    for start, end in sorted((span.start, span.end) for span in spans):
+        if places and start < places[-1][1]:
+            places[-1] = (places[-1][0], max(end, places[-1][1]))
+        else:
+            places.append((start, end))
+    return places
+
+
+def _shortened(gap: str) -> str:
+    whole = one_line(gap)
+    return whole if len(whole) <= _LONGEST_GAP else f"{whole[:_CONTEXT]} … {whole[-_CONTEXT:]}"
+
+
 def to_json(result: Result) -> str:
     """Return a result as JSON on one line."""
-    record = result.record
-    spans = [
-        {"start": s.start, "end": s.end, "text": s.text, "label": s.label, "score": round(s.score, _DIGITS)}
-        for s in result.spans
-    ]
-    data = {"source": record.source, "row": record.row, "text": record.text, "spans": spans}
+    record, task = result.record, result.task
+    data = {"source": record.source, "row": record.row, "text": record.text}
+    data[key(task)] = plain(task, result.answer)
     line = json.dumps(data, ensure_ascii=False)
     try:
         line.encode("utf-8")
@@ -166,83 +192,3 @@ class JsonArray:
         """Close the array."""
         self._file.write("[]\n" if self._before == "[" else "\n]\n")
         self._file.flush()
-
-
-@final
-class TerminalView:
-    """Shows each text with its spans in colour, and a table of them below; `labels` decide the colours."""
-
-    def __init__(self, console: Console, labels: Sequence[str]) -> None:
-        self._console = console
-        self._coloured = console.color_system is not None and not console.no_color
-        self._colours = {label: _COLOURS[at % len(_COLOURS)] for at, label in enumerate(labels)}
-
-    def write(self, result: Result) -> None:
-        """Show one text."""
-        text, spans = result.record.text, result.spans
-        if result.record.source != "text" or result.record.row is not None:
-            title = Text(visible(result.name).replace("\n", "␊"), style="bold")
-            self._console.print(Rule(title, align="left", style="dim"))
-        whole = len(text) <= _SHOWN_WHOLE
-        if whole and text:
-            self._console.print(self._highlighted(text, spans))
-        if spans:
-            self._console.print(self._table(text, spans, with_context=not whole))
-        else:
-            self._console.print(Text("nothing found\n", style="dim"))
-
-    def close(self) -> None:
-        """Show nothing more."""
-
-    def _highlighted(self, text: str, spans: Sequence[Span]) -> Text:
-        shown = Text()
-        inside: list[str] = []
-        for piece in walk(text, spans):
-            if isinstance(piece, str):
-                shown.append(visible(piece), style=inside[-1] if inside else "")
-            elif isinstance(piece, Open):
-                inside.append(self._style(piece.span.label))
-                shown.append("" if self._coloured else "[")
-            else:
-                style = inside.pop()
-                if not self._coloured:
-                    shown.append(f"]({visible(piece.span.label)})" if piece.last else "]")
-                elif piece.last:
-                    shown.append(f" {visible(piece.span.label)} ", style=f"bold {style} reverse")
-        return shown
-
-    def _style(self, label: str) -> str:
-        return f"{_INK} on {self._colours.get(label, _COLOURS[-1])}"
-
-    def _table(self, text: str, spans: Sequence[Span], *, with_context: bool) -> Table:
-        table = Table(box=box.SIMPLE_HEAD, header_style="dim", pad_edge=False)
-        table.add_column("label", overflow="fold")
-        table.add_column("text", overflow="fold")
-        table.add_column("score", justify="right", no_wrap=True)
-        table.add_column("characters", justify="right", style="dim", no_wrap=True)
-        if with_context:
-            table.add_column("context", overflow="fold")
-        for span in spans:
-            cells = [
-                Text(
-                    f" {visible(span.label)} " if self._coloured else visible(span.label),
-                    self._style(span.label),
-                ),
-                Text(_one_line(span.text), style="bold"),
-                Text(f"{span.score:.2f}"),
-                Text(f"{span.start}-{span.end}"),
-            ]
-            table.add_row(*cells, *([_context(text, span)] if with_context else []))
-        return table
-
-
-def _context(text: str, span: Span) -> Text:
-    before = text[max(0, span.start - _CONTEXT) : span.start]
-    after = text[span.end : span.end + _CONTEXT]
-    return Text.assemble(
-        ("…" + _one_line(before), "dim"), (_one_line(span.text), "bold"), (_one_line(after) + "…", "dim")
-    )
-
-
-def _one_line(text: str) -> str:
-    return visible(_SPACES.sub(" ", text))

@@ -14,7 +14,7 @@ import pytest
 from cli_fakes import FakeExtractor, load_fake
 from typer.testing import CliRunner, Result
 
-from gliner_mt import cli
+from gliner_mt import cli, jobs
 from gliner_mt.options import ModelChoice
 from gliner_mt.tasks import NER
 from gliner_mt.types import Span
@@ -141,15 +141,8 @@ def test_mistakes_are_one_line_and_exit_code_2(folder: Path, args: list[str], ex
     assert expected in one_error(run(*args))
 
 
-def test_a_task_of_another_kind_is_not_for_extract(folder: Path) -> None:
-    Path("task.yaml").write_text("task: qa\nquestions: Who sang?\n")
-    assert "task.yaml is a task of QA; expected one of entities" in one_error(
-        run("extract", TEXT, "-t", "task.yaml")
-    )
-
-
 def test_nothing_to_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cli, "find_sources", lambda *_, **__: [])
+    monkeypatch.setattr(jobs, "find_sources", lambda *_, **__: [])
     assert "nothing to read" in one_error(run("extract", *PEOPLE))
 
 

@@ -10,14 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from gliner_mt.html_page import DARK, LIGHT, HtmlPage, Theme, hue
-from gliner_mt.render import Close, JsonArray, JsonLines, Open, Result, TerminalView, to_json, visible, walk
+from gliner_mt.html_page import HtmlPage
+from gliner_mt.html_style import DARK, LIGHT, Theme, hue
+from gliner_mt.render import Close, JsonArray, JsonLines, Open, Result, to_json, visible, walk
 from gliner_mt.sources import Record
 from gliner_mt.tasks import NER
+from gliner_mt.terminal import TerminalView
 from gliner_mt.types import Span
 
 TEXT = "Ada saw London Bridge in London."
-LABELS = NER({"person": "a <human>", "place": "", "city": ""}).labels
+TASK = NER({"person": "a <human>", "place": "", "city": ""})
 
 
 def spans(*found: tuple[int, int, str], text: str = TEXT) -> list[Span]:
@@ -30,7 +32,7 @@ FOUND = spans((0, 3, "person"), (8, 21, "place"), (8, 14, "city"), (25, 31, "cit
 def result(
     text: str = TEXT, found: Sequence[Span] = FOUND, source: str = "a.txt", row: int | None = None
 ) -> Result:
-    return Result(Record(text, source, row), found)
+    return Result(Record(text, source, row), TASK, found)
 
 
 def marked(text: str, found: Sequence[Span]) -> str:
@@ -117,7 +119,7 @@ def on_terminal(*results: Result, colour: bool = True) -> str:
         legacy_windows=False,
         _environ={},
     )
-    view = TerminalView(console, [label.name for label in LABELS])
+    view = TerminalView(console, TASK)
     for one in results:
         view.write(one)
     view.close()
@@ -195,7 +197,7 @@ class Page(HTMLParser):
 
 def page(*results: Result) -> str:
     file = io.StringIO()
-    sink = HtmlPage(file, LABELS)
+    sink = HtmlPage(file, TASK)
     for one in results:
         sink.write(one)
     sink.close()
@@ -207,7 +209,7 @@ def test_page_holds_texts_marks_legend_and_totals() -> None:
     parsed = Page(html)
     assert parsed.texts == [TEXT, "nothing"]
     assert parsed.marks == ["person", "place", "city", "city"]
-    assert html.count('type="checkbox" id="l') == len(LABELS)
+    assert html.count('type="checkbox" id="l') == len(TASK.labels)
     assert "4 found in 2 texts" in html
     assert re.search(r"<th>city</th><td>2</td>", html)
     assert 'title="a &lt;human&gt;"' in html
