@@ -1,8 +1,11 @@
-"""A search query → its fields and the words that remain → a filter for Elasticsearch or Solr."""
+"""A search query → its intent, its fields and the words that remain → a filter for Elasticsearch or Solr.
+
+Intent and fields are found in one pass over the query.
+"""
 
 import json
 
-from gliner_mt import NER, Extractor, Span
+from gliner_mt import NER, Classification, Extractor, Several, Span
 
 FIELDS = {
     "brand": "maker of the product",
@@ -11,15 +14,21 @@ FIELDS = {
     "size": "size",
     "price limit": "the most that it may cost",
 }
+INTENTS = {
+    "buy": "looks for a product to buy",
+    "compare": "asks which of several products is better",
+    "order status": "asks where a parcel or an order is",
+}
+QUERY = Several(intent=Classification(INTENTS), fields=NER(FIELDS))
 
 extractor = Extractor.load()
 
 
-def parse(query: str) -> tuple[dict[str, str], str]:
-    """Return the fields found in a query, and the words that no field took."""
-    spans = extractor.extract(query, NER(FIELDS))
-    fields = {span.label: span.text for span in spans}
-    return fields, remaining(query, spans)
+def parse(query: str) -> tuple[str, dict[str, str], str]:
+    """Return the intent of a query, the fields found in it, and the words that no field took."""
+    found = extractor.extract(query, QUERY)
+    fields = {span.label: span.text for span in found["fields"]}
+    return found["intent"][0].label, fields, remaining(query, found["fields"])
 
 
 def remaining(query: str, spans: list[Span]) -> str:
@@ -50,7 +59,7 @@ for query in (
     "wireless headphones sony black",
     "gift ideas",
 ):
-    found, rest = parse(query)
-    print(f"{query!r}\n  fields {found}\n  words  {rest!r}")
+    intent, found, rest = parse(query)
+    print(f"{query!r}\n  intent {intent}\n  fields {found}\n  words  {rest!r}")
     print("  elasticsearch", json.dumps(elasticsearch(found, rest)))
     print("  solr         ", json.dumps(solr(found, rest)))

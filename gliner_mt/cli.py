@@ -103,7 +103,7 @@ def extract(
     multi_label: opt.MultiLabel = None,
 ) -> AnyTask:
     """Find spans that labels describe, or do what a task file says."""
-    stated = NER(names(labels, "--labels")) if labels else None
+    stated = (lambda: NER(names(labels, "--labels"))) if labels else None
     asked = asked_task(stated, task, ANY, "--labels person,city")
     return overridden(asked, {"threshold": threshold, "nested": nested, "multi_label": multi_label})
 
@@ -117,10 +117,12 @@ def relations(
     entity_threshold: opt.EntityThreshold = None,
 ) -> AnyTask:
     """Find relations between entities."""
-    stated = None
-    if relations or (entities and not task):
-        stated = Relations(relation_labels(relations), names(entities, "--entities") or None)
-    asked = asked_task(stated, task, (Relations,), "--relations 'works for:person>company'")
+
+    def stated() -> Relations:
+        return Relations(relation_labels(relations), names(entities, "--entities") or None)
+
+    given = stated if relations or entities else None
+    asked = asked_task(given, task, (Relations,), "--relations 'works for:person>company'")
     return overridden(asked, {"threshold": threshold, "entity_threshold": entity_threshold})
 
 
@@ -132,7 +134,8 @@ def answer(
     top: opt.Top = None,
 ) -> AnyTask:
     """Answer questions with words of the text."""
-    asked = asked_task(QA(question) if question else None, task, (QA,), "--question 'Who signed?'")
+    stated = (lambda: QA(question)) if question else None
+    asked = asked_task(stated, task, (QA,), "--question 'Who signed?'")
     return overridden(asked, {"threshold": threshold, "top": top})
 
 
@@ -141,7 +144,7 @@ def triples(
     task: opt.TaskFile = None, threshold: opt.Threshold = None, span_threshold: opt.SpanThreshold = None
 ) -> AnyTask:
     """Find who does what to whom."""
-    asked = asked_task(None if task else OpenIE(), task, (OpenIE,), "")
+    asked = asked_task(None if task else OpenIE, task, (OpenIE,), "")
     return overridden(asked, {"threshold": threshold, "span_threshold": span_threshold})
 
 
@@ -153,7 +156,7 @@ def summarize(
     threshold: opt.Threshold = None,
 ) -> AnyTask:
     """Choose the key sentences."""
-    asked = asked_task(None if task else Summary(), task, (Summary,), "")
+    asked = asked_task(None if task else Summary, task, (Summary,), "")
     given = {"max_sentences": max_sentences, "max_words": max_words, "threshold": threshold}
     return overridden(asked, given)
 
@@ -166,10 +169,13 @@ def classify(
     threshold: opt.Threshold = None,
 ) -> AnyTask:
     """Say which classes a text belongs to."""
-    stated = None
-    if classes:
-        stated = Classification(names(classes, "--classes"), multi_label=bool(multi_label))
-    asked = asked_task(stated, task, (Classification,), "--classes complaint,question,praise")
+
+    def stated() -> Classification:
+        return Classification(names(classes, "--classes"), multi_label=bool(multi_label))
+
+    asked = asked_task(
+        stated if classes else None, task, (Classification,), "--classes complaint,question,praise"
+    )
     return overridden(asked, {"multi_label": multi_label, "threshold": threshold})
 
 

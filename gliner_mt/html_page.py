@@ -154,11 +154,11 @@ class HtmlPage:
         return self._classes.get(label, "other")
 
     def _opening(self, span: Span, *, tagged: bool) -> str:
-        label = _escaped(span.label)
         entry = self._legend.get(span.label)
-        shown = _escaped(entry.tag) if entry else label
+        shown = _escaped(entry.tag if entry else span.label)
         tag = f' data-label="{shown}"' if tagged and shown else ""
-        title = f"{label}, score {span.score:.2f}, characters {span.start} to {span.end}"
+        label = f"{_escaped(span.label)}, " if span.label else ""
+        title = f"{label}score {span.score:.2f}, characters {span.start} to {span.end}"
         return f'<mark class="{self._class(span.label)}"{tag} title="{title}">'
 
 

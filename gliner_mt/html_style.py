@@ -63,8 +63,9 @@ body:has(.empty) .only{display:block}
 body:has(#only:checked) .empty{display:none}
 article{margin-block:1.25rem;padding:1rem 1.4rem 1.3rem;background:var(--card);
 border:1px solid var(--line);border-radius:.8rem;content-visibility:auto;contain-intrinsic-size:auto 10rem}
-h2{display:flex;flex-wrap:wrap;justify-content:space-between;gap:0 1rem;margin-block:0 .6rem;font-size:.86rem;font-weight:600;
-color:var(--quiet);overflow-wrap:anywhere}
+h2{display:flex;flex-wrap:wrap;justify-content:space-between;gap:0 1rem;
+
+margin-block:0 .6rem;font-size:.86rem;font-weight:600;color:var(--quiet);overflow-wrap:anywhere}
 small{font-size:inherit;font-weight:400}
 .text{line-height:2.15;white-space:pre-wrap;overflow-wrap:anywhere}
 .empty .text{color:var(--quiet)}

@@ -126,7 +126,13 @@ MaxWords = Annotated[int | None, typer.Option(metavar="N", help="Most words in a
 Classes = Annotated[
     list[str] | None,
     typer.Option(
-        "--classes", "--labels", "-l", metavar="A,B,...", help="Classes. Repeatable.", rich_help_panel=_TASK
+        "--classes",
+        "--labels",
+        "-c",
+        "-l",
+        metavar="A,B,...",
+        help="Classes. Repeatable.",
+        rich_help_panel=_TASK,
     ),
 ]
 MultiClass = Annotated[

@@ -1,6 +1,6 @@
 """Tasks from the options of a command, or from a task file and options that override it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import get_args
@@ -57,11 +57,11 @@ def _split(types: str) -> list[str]:
 
 
 def asked_task(
-    stated: AnyTask | None, file: Path | None, kinds: tuple[type[AnyTask], ...], option: str
+    stated: Callable[[], AnyTask] | None, file: Path | None, kinds: tuple[type[AnyTask], ...], option: str
 ) -> AnyTask:
-    """Return the task that options state, or the one of a task file; it is one of `kinds`.
+    """Return the task that options state, or the one of a task file, which is one of `kinds`.
 
-    `option` is the one that states it, with an example, for those who give nothing.
+    `stated` makes it from the options, if they are given; `option` is the one to give, with an example.
 
     Raises:
         InputError: neither is given, or both are, or the file is of another kind.
@@ -73,7 +73,7 @@ def asked_task(
             "put all that is asked into the task file, or leave it out."
         )
     if stated is not None:
-        return stated
+        return stated()
     if file is None:
         raise InputError(f"nothing to look for; give {option} or --task FILE.")
     task = load_task(file)

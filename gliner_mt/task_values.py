@@ -224,7 +224,7 @@ _READERS: Mapping[str, Callable[[object, str], Any]] = {
 }
 _EXPECTED = {
     "labels": 'a list or a mapping, for example "labels: [person]"',
-    "questions": 'a question or a list of them, for example "questions: [Who signed?]"',
+    "questions": 'a question or a list of them, for example "questions: Who signed?"',
     "relations": 'a list or a mapping, for example "relations: [works for]"',
     "tasks": 'a mapping from names to tasks, for example "tasks: {who: {labels: [person]}}"',
 }

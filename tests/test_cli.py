@@ -1,6 +1,4 @@
 import json
-import os
-import pty
 import select
 import signal
 import subprocess
@@ -12,14 +10,13 @@ from pathlib import Path
 
 import pytest
 from cli_fakes import FakeExtractor, load_fake
-from typer.testing import CliRunner, Result
+from cli_runs import FAKE, found, on_terminal, one_error, run, start_interruptible
 
 from gliner_mt import cli, jobs
 from gliner_mt.options import ModelChoice
 from gliner_mt.tasks import NER
 from gliner_mt.types import Span
 
-FAKE = [sys.executable, str(Path(__file__).with_name("cli_fakes.py"))]
 PEOPLE = ["-l", "person,city"]
 TEXT = "Ada saw Bob in London."
 
@@ -50,21 +47,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     Path("rows.jsonl").write_text('{"text": "Bob"}\nbroken\n{"text": "London"}\n')
     Path("rows.csv").write_text("id,body\n1,Ada\n2,nobody\n")
     return tmp_path
-
-
-def run(*args: str, stdin: str | None = None) -> Result:
-    return CliRunner().invoke(cli.app, list(args), input=stdin)
-
-
-def found(result: Result) -> list[tuple[str, int | None, list[str]]]:
-    rows = [json.loads(line) for line in result.stdout.splitlines()]
-    return [(row["source"], row["row"], [span["text"] for span in row["spans"]]) for row in rows]
-
-
-def one_error(result: Result) -> str:
-    assert result.exit_code == 2
-    assert result.stderr.startswith("error: ") and result.stderr.count("\n") == 1, result.stderr
-    return result.stderr
 
 
 def test_a_text_gives_one_json_line_in_a_pipe() -> None:
@@ -276,17 +258,6 @@ def test_a_closed_pipe_ends_quietly() -> None:
         command.stderr.close()
 
 
-def start_interruptible(*args: str, unbuffered: str = "") -> "subprocess.Popen[bytes]":
-    return subprocess.Popen(
-        [*FAKE, *args],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )
-
-
 def test_ctrl_c_leaves_whole_lines_and_says_130() -> None:
     with start_interruptible("extract", "--lines", *PEOPLE) as command:
         assert command.stdin and command.stdout and command.stderr
@@ -313,28 +284,6 @@ def test_ctrl_c_in_the_middle_of_a_line_lets_it_end(unbuffered: str) -> None:
         assert json.loads(out)["text"] == text
         assert out.endswith(b"}\n") and out.count(b"\n") == 1
         assert command.returncode == 130
-
-
-def on_terminal(*args: str, stdout_too: bool) -> tuple[str, str]:
-    """Run with stderr on a terminal, and stdout there or in a pipe; return what came out on each."""
-    ours, theirs = pty.openpty()
-    command = subprocess.Popen(
-        [*FAKE, *args], stdin=theirs, stderr=theirs, stdout=theirs if stdout_too else subprocess.PIPE,
-        env={**os.environ, "TERM": "xterm-256color", "COLUMNS": "120"},
-    )  # fmt: skip
-    os.close(theirs)
-    shown = b""
-    while True:
-        try:
-            part = os.read(ours, 65536)
-        except OSError:  # Linux says so at the end
-            break
-        if not part:
-            break
-        shown += part
-    piped = command.communicate(timeout=20)[0] or b""
-    os.close(ours)
-    return shown.decode(), piped.decode()
 
 
 def test_a_table_in_colour_on_a_terminal(folder: Path) -> None:

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from parity_models import Reference, Spec, write_backbone
 
+from gliner_mt import Extractor, Relation, Span
+
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "examples"
 PAGES = (ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "benchmarks").glob("*.md"))
@@ -47,7 +49,15 @@ def refresh() -> SimpleNamespace:
 
 def test_all_examples_are_run_here() -> None:
     names = {path.stem for path in EXAMPLES.glob("*.py")}
-    assert names == {"quickstart", "long_document", "published_checkpoint", "query_parsing"}
+    assert names == {
+        "quickstart",
+        "long_document",
+        "published_checkpoint",
+        "query_parsing",
+        "knowledge_graph",
+        "contract_questions",
+        "support_tickets",
+    }
 
 
 def test_quickstart(run_example: RunExample) -> None:
@@ -71,7 +81,62 @@ def test_long_document_of_ones_own(run_example: RunExample, tmp_path: Path) -> N
 def test_query_parsing(run_example: RunExample) -> None:
     printed = run_example("query_parsing")
     assert printed.count("elasticsearch {") == 3
+    assert len(re.findall(r"^  intent (?:buy|compare|order status)$", printed, re.M)) == 3
     assert '"q": "gift ideas"' in printed
+
+
+def test_knowledge_graph(run_example: RunExample, tmp_path: Path) -> None:
+    text, picture = tmp_path / "notes.txt", tmp_path / "graph.png"
+    text.write_text(
+        "Marie Curie was born in Warsaw. She worked at the University of Paris.", encoding="utf-8"
+    )
+    printed = run_example("knowledge_graph", str(text), str(picture))
+    names = re.search(r"^(\d+) names, (\d+) relations: ", printed, re.M)
+    assert names is not None
+    assert printed.count(" --> ") == int(names[2])
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_graph_of_given_relations(
+    run_example: RunExample, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ada, bob, acme = (
+        Span(0, 3, "Ada", "person", 1),
+        Span(8, 11, "Bob", "person", 1),
+        Span(20, 24, "Acme", "x", 1),
+    )
+    found = [
+        Relation(ada, bob, "knows", 0.6),
+        Relation(ada, bob, "knows", 0.9),
+        Relation(ada, bob, "likes", 0.5),
+        Relation(bob, acme, "works for", 0.7),
+    ]
+    monkeypatch.setattr(Extractor, "load", lambda: SimpleNamespace(extract=lambda *_: found))
+    text, picture = tmp_path / "notes.txt", tmp_path / "graph.svg"
+    text.write_text("Ada and Bob work at Acme.", encoding="utf-8")
+    assert run_example("knowledge_graph", str(text), str(picture)).splitlines() == [
+        "0.90  Ada -- knows --> Bob",
+        "0.50  Ada -- likes --> Bob",
+        "0.70  Bob -- works for --> Acme",
+        f"3 names, 3 relations: {picture}",
+    ]
+    drawn = picture.read_text(encoding="utf-8")
+    assert "<svg" in drawn and "knows, likes" in drawn
+
+
+def test_contract_questions(run_example: RunExample) -> None:
+    printed = run_example("contract_questions")
+    assert printed.count("?\n") == 6
+    answered = re.findall(r"\[clause \d \(\w+\), characters \d+-\d+, score [01]\.\d\d\]", printed)
+    unanswered = printed.count("    the contract does not say\n")
+    assert answered and unanswered and len(answered) + unanswered == 6
+
+
+def test_support_tickets(run_example: RunExample) -> None:
+    printed = run_example("support_tickets")
+    assert printed.count("  key sentence  ") == 3
+    assert len(re.findall(r"^  to            (?:warehouse|accounts|help desk)$", printed, re.M)) == 3
+    assert "'customer': 'Maria Lopez'" in printed
 
 
 @pytest.mark.filterwarnings("ignore:.*:DeprecationWarning:gliner.*")

@@ -317,3 +317,16 @@ def test_loading_warns_of_nothing(extractor: Extractor, tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         Extractor.load(tmp_path).extract("Ada", EVERYTHING)
+
+
+def test_info_says_what_can_be_asked(tokenizer: WordTokenizer) -> None:
+    facts = tiny_extractor(tokenizer).info()
+    assert (facts["tasks"], facts["pairs"]) == (
+        "NER, QA, Summary, Classification",
+        "not related, for want of a pair head",
+    )
+    facts = tiny_extractor(tokenizer, pairs=True).info()
+    assert (facts["tasks"], facts["pairs"]) == (
+        "NER, QA, Summary, Classification, Relations, OpenIE",
+        "related",
+    )

@@ -3,9 +3,9 @@ import json
 import math
 import re
 from collections.abc import Sequence
-from html.parser import HTMLParser
 
 import pytest
+from html_pages import Page
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
@@ -161,38 +161,6 @@ def test_terminal_says_when_nothing_is_found() -> None:
 
 def test_visible_keeps_lines_and_tabs() -> None:
     assert visible("a\tb\r\nc\n\x00\x7f\x85\ud800é") == "a\tb\nc\n␀␡\ufffd\ufffdé"
-
-
-class Page(HTMLParser):
-    """Collects the text of the documents, their marks, and checks that elements nest."""
-
-    VOID = frozenset({"meta", "input"})
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.stack: list[str] = []
-        self.marks: list[str | None] = []
-        self.texts: list[str] = []
-        self.tags: set[str] = set()
-        self.feed(html)
-        assert self.stack == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.add(tag)
-        assert not any(name.startswith("on") or name in ("src", "href") for name, _ in attrs)
-        if tag not in self.VOID:
-            self.stack.append(tag)
-        if tag == "mark":
-            self.marks.append(dict(attrs).get("data-label"))
-        if tag == "div":
-            self.texts.append("")
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.stack.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if "div" in self.stack:
-            self.texts[-1] += data
 
 
 def page(*results: Result) -> str:
