@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from cli_fakes import FakeExtractor, load_fake
 from cli_runs import on_terminal, one_error, run, start_interruptible
+from tiny_models import tiny_extractor
 from typer.testing import Result
 
 from gliner_mt import cli
@@ -16,6 +17,7 @@ from gliner_mt.errors import InputError
 from gliner_mt.options import ModelChoice
 from gliner_mt.task_options import relation_labels
 from gliner_mt.tasks import NER, QA, Classification, OpenIE, RelationLabel, Relations, Summary
+from gliner_mt.tokenization import WordTokenizer
 
 TEXT = "Ada saw Bob in London. It rained."
 ASKING = {
@@ -295,6 +297,17 @@ def test_ctrl_c_leaves_whole_lines() -> None:
         out, err = command.communicate(timeout=20)
         assert [json.loads(line)["row"] for line in first] == [1, 2]
         assert (command.returncode, out, err) == (130, b"", b"")
+
+
+@each_command
+def test_a_model_answers(command: str, tokenizer: WordTokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
+    extractor = tiny_extractor(tokenizer, pairs=True)
+    monkeypatch.setattr(cli, "load_extractor", lambda _: extractor)
+    every = {"relations": ["--entity-threshold", "0.01"], "triples": ["--span-threshold", "0.01"]}
+    found = only(
+        run(command, TEXT, *ASKING[command], "--threshold", "0.01", *every.get(command, [])), KEYS[command]
+    )
+    assert found
 
 
 def test_extract_still_asks_for_entities(asked: list[Any]) -> None:
