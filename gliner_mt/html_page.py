@@ -54,7 +54,7 @@ class HtmlPage:
         self._texts += 1
         for part in found:
             self._found.update(part.shown.found)
-        counts = [_counted(part) for part in found if part.shown.found]
+        counts = [part.kind.counted(len(part.shown.found)) for part in found if part.shown.found]
         empty = "" if counts else ' class="empty"'
         said = ", ".join(counts) or "nothing found"
         self._put(f"<article{empty}>\n<h2>{_escaped(result.name)} <small>{said}</small></h2>\n")
@@ -164,11 +164,6 @@ class HtmlPage:
 
 def _escaped(text: str) -> str:
     return escape(visible(text))
-
-
-def _counted(part: Part) -> str:
-    count = len(part.shown.found)
-    return f"1 {part.kind.one}" if count == 1 else f"{count:,} {part.kind.many}"
 
 
 def _legend_box(entry: Entry, css_class: str) -> str:

@@ -15,7 +15,7 @@ from gliner_mt.errors import InputError
 from gliner_mt.html_page import HtmlPage
 from gliner_mt.options import Format, InputOptions, OutputOptions
 from gliner_mt.render import JsonArray, JsonLines, Result, Sink
-from gliner_mt.shown import parts
+from gliner_mt.shown import Kind, parts
 from gliner_mt.sources import Reading, Record, Records, Source, find_sources, read_sources
 from gliner_mt.task_values import AnyTask
 from gliner_mt.terminal import TerminalView
@@ -95,7 +95,7 @@ def _output(options: OutputOptions) -> Output:
 def run(job: Job, extractor: "Extractor", messages: Messages) -> None:
     """Ask the task of each text, in order; every answer is written as soon as it is there."""
     n_texts = 0
-    found: Counter[str] = Counter()
+    found: Counter[Kind] = Counter()
     with ExitStack() as stack:
         interrupts = stack.enter_context(Interrupts())
         sinks = _open_sinks(job, stack)
@@ -107,10 +107,11 @@ def run(job: Job, extractor: "Extractor", messages: Messages) -> None:
             advance(result.record.size)
             n_texts += 1
             for part in parts(job.task, result.answer):
-                found[part.kind.many] += len(part.shown.found)
+                found[part.kind] += len(part.shown.found)
     if job.output.files:
-        counts = ", ".join(f"{count:,} {kind}" for kind, count in found.items())
-        messages.note(f"wrote {' and '.join(job.output.files)}: {counts or 'nothing'} in {n_texts:,} texts")
+        counts = ", ".join(kind.counted(count) for kind, count in found.items()) or "nothing"
+        texts = "1 text" if n_texts == 1 else f"{n_texts:,} texts"
+        messages.note(f"wrote {' and '.join(job.output.files)}: {counts} in {texts}")
 
 
 def _results(extractor: "Extractor", job: Job, messages: Messages) -> Iterator[Result]:

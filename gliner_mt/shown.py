@@ -121,6 +121,10 @@ class Kind:
     in_context: bool = False
     told_by_marks: bool = False
 
+    def counted(self, count: int) -> str:
+        """Say how many there are."""
+        return f"1 {self.one}" if count == 1 else f"{count:,} {self.many}"
+
 
 @dataclass(frozen=True, slots=True)
 class Part:
