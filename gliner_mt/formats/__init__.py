@@ -9,6 +9,7 @@ from gliner_mt.formats.passages import Passage, read_passages
 from gliner_mt.formats.qasrl import read_qasrl_questions, read_qasrl_tuples
 from gliner_mt.formats.records import (
     read_classes,
+    read_examples,
     read_questions,
     read_relations,
     read_summaries,
@@ -24,6 +25,7 @@ __all__ = [
     "read_classes",
     "read_conll",
     "read_docred",
+    "read_examples",
     "read_fewrel",
     "read_passages",
     "read_qasrl_questions",

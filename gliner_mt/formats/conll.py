@@ -13,9 +13,9 @@ from gliner_mt.formats.files import NO_NAMES, numbered_lines
 from gliner_mt.formats.words import join_words
 from gliner_mt.types import Entity, Example
 
-_TAG = re.compile(r"O|[BIESLU]-.+")
+TAG = re.compile(r"O|[BIESLU]-.+")
 _ENDS = " \r\n"  # a word may be another kind of space
-_Sentence = list[tuple[str, str]]
+Sentence = list[tuple[str, str]]
 
 
 def read_conll(path: Path, names: Mapping[str, str] = NO_NAMES) -> Iterator[Example]:
@@ -28,17 +28,32 @@ def read_conll(path: Path, names: Mapping[str, str] = NO_NAMES) -> Iterator[Exam
     Raises:
         InputError: no such file, or a line without a tag; the line is named.
     """
-    sentences = list(_sentences(path))
+    sentences = [sentence for block in sentence_blocks(path) if (sentence := parse_sentence(block))]
     types = {tag[2:] for sentence in sentences for _, tag in sentence if tag != "O"}
     labels = tuple(sorted({names.get(name, name) for name in types}))
     for sentence in sentences:
-        joined = join_words([word for word, _ in sentence])
-        places = (
-            (joined.characters(first, end), names.get(name, name))
-            for first, end, name in tagged_ranges([tag for _, tag in sentence])
-        )
-        entities = tuple(Entity(place.start, place.end, label) for place, label in places)
-        yield Example(joined.text, entities, labels)
+        words, tags = zip(*sentence, strict=True)
+        yield tagged_example(words, tags, labels, names)
+
+
+def tagged_example(
+    words: Sequence[object],
+    tags: Sequence[str],
+    labels: tuple[str, ...] = (),
+    names: Mapping[str, str] = NO_NAMES,
+) -> Example:
+    """Return words with their tags as a text, the words joined by spaces.
+
+    Raises:
+        ValueError: not as many tags as words, or an entity of empty words.
+    """
+    if len(words) != len(tags):
+        raise ValueError(f"{len(words)} words, but {len(tags)} tags")
+    joined = join_words(words)
+    places = (
+        (joined.characters(first, end), names.get(name, name)) for first, end, name in tagged_ranges(tags)
+    )
+    return Example(joined.text, tuple(Entity(at.start, at.end, label) for at, label in places), labels)
 
 
 def tagged_ranges(tags: Sequence[str]) -> Iterator[tuple[int, int, str]]:
@@ -58,22 +73,38 @@ def tagged_ranges(tags: Sequence[str]) -> Iterator[tuple[int, int, str]]:
         yield first, len(tags), kind
 
 
-def _sentences(path: Path) -> Iterator[_Sentence]:
-    sentence: _Sentence = []
+def sentence_blocks(path: Path) -> Iterator[list[tuple[str, str]]]:
+    """Yield the lines of each sentence, each behind the place where it stands.
+
+    Raises:
+        InputError: no such file, or one that cannot be read to its end.
+    """
+    block: list[tuple[str, str]] = []
     for number, line in numbered_lines(path):
+        if line.strip() and not line.startswith("-DOCSTART-"):
+            block.append((f"{path}, line {number}", line))
+        elif block:
+            yield block
+            block = []
+    if block:
+        yield block
+
+
+def parse_sentence(block: Sequence[tuple[str, str]]) -> Sentence:
+    """Return words and tags of the lines of a sentence; comments are left out.
+
+    Raises:
+        InputError: a line without a tag; it is named.
+    """
+    sentence = []
+    for where, line in block:
         columns = line.split("\t") if "\t" in line else line.split(" ")
         word, tag = columns[0].strip(_ENDS), columns[-1].strip(_ENDS)
-        tagged = len(columns) > 1 and word and _TAG.fullmatch(tag)
-        if not line.strip() or word == "-DOCSTART-":
-            if sentence:
-                yield sentence
-            sentence = []
-        elif tagged:
+        if len(columns) > 1 and word and TAG.fullmatch(tag):
             sentence.append((word, tag))
         elif not word.startswith("#"):
             raise InputError(
-                f"{path}, line {number}: {line.strip()!r}; expected a word and, in the last column, "
+                f"{where}: {line.strip()!r}; expected a word and, in the last column, "
                 "a tag such as O or B-person."
             )
-    if sentence:
-        yield sentence
+    return sentence

@@ -6,12 +6,32 @@ import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from reprlib import repr as short
 from types import MappingProxyType
-from typing import Any
+from typing import Any, BinaryIO, TypeVar, cast
 
 from gliner_mt.errors import InputError
 
 NO_NAMES: Mapping[str, str] = MappingProxyType({})
+UNREADABLE = (OSError, EOFError, zlib.error, UnicodeDecodeError)
+
+_WRONG = (KeyError, IndexError, TypeError, ValueError, AttributeError, RecursionError)
+_KINDS = {str: "string", int: "whole number", list: "list", dict: "object"}
+T = TypeVar("T")
+
+
+def open_bytes(path: Path) -> BinaryIO:
+    """Open a file for reading, unpacked if it is gzipped (`.gz`). Raises InputError if there is none."""
+    if not path.is_file():
+        raise InputError(f"there is no file {path}; expected one of text, UTF-8, plain or gzipped.")
+    return cast(BinaryIO, gzip.open(path)) if path.suffix == ".gz" else path.open("rb")
+
+
+def unreadable(path: Path, line: int, error: Exception) -> InputError:
+    """Say that a file cannot be read beyond a line."""
+    return InputError(
+        f"{path}, after line {line}: {error}; expected UTF-8 text, whole if gzipped. Fetch it again."
+    )
 
 
 def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
@@ -20,17 +40,13 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
     Raises:
         InputError: no such file, or one that cannot be read to its end.
     """
-    if not path.is_file():
-        raise InputError(f"there is no file {path}; expected one of text, UTF-8, plain or gzipped.")
     number = 0
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as lines:
+        with open_bytes(path) as lines:
             for number, line in enumerate(lines, start=1):
                 yield number, line.decode("utf-8-sig" if number == 1 else "utf-8")
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
-        raise InputError(
-            f"{path}, after line {number}: {error}; expected UTF-8 text, whole if gzipped. Fetch it again."
-        ) from error
+    except UNREADABLE as error:
+        raise unreadable(path, number, error) from error
 
 
 def json_lines(path: Path, form: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -42,11 +58,33 @@ def json_lines(path: Path, form: str) -> Iterator[tuple[str, dict[str, Any]]]:
     for number, line in numbered_lines(path):
         if line.strip():
             where = f"{path}, line {number}"
-            with expecting(where, form):
-                record = json.loads(line)
-                if not isinstance(record, dict):
-                    raise TypeError(f"a JSON {type(record).__name__}")
-            yield where, record
+            yield where, json_object(line, where, form)
+
+
+def json_value(text: str, where: str, form: str) -> Any:  # noqa: ANN401 (what JSON holds is checked by its reader)
+    """Return what a piece of JSON holds.
+
+    Raises:
+        InputError: it is no JSON; the message names the column, and says that `form` was expected.
+    """
+    text = text.rstrip()
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        line = f", line {error.lineno}" if "\n" in text else ""
+        raise InputError(
+            f"{where}{line}: broken JSON at column {error.colno} ({error.msg}); expected {form}."
+        ) from error
+    except RecursionError as error:
+        raise InputError(f"{where}: the JSON is nested too deep; expected {form}.") from error
+
+
+def json_object(line: str, where: str, form: str) -> dict[str, Any]:
+    """Return the JSON object of a line. Raises InputError, as `json_value` does, if it is none."""
+    value = json_value(line, where, form)
+    if not isinstance(value, dict):
+        raise InputError(f"{where}: a JSON {type(value).__name__}; expected {form}.")
+    return value
 
 
 def json_file(path: Path, form: str) -> Any:  # noqa: ANN401 (what JSON holds is checked by its reader)
@@ -55,9 +93,7 @@ def json_file(path: Path, form: str) -> Any:  # noqa: ANN401 (what JSON holds is
     Raises:
         InputError: no such file, or no JSON; the message says that `form` was expected.
     """
-    content = "".join(line for _, line in numbered_lines(path))
-    with expecting(str(path), form):
-        return json.loads(content)
+    return json_value("".join(line for _, line in numbered_lines(path)), str(path), form)
 
 
 def json_list(path: Path, form: str) -> Iterator[tuple[str, Any]]:
@@ -79,21 +115,46 @@ def expecting(where: str, form: str) -> Iterator[None]:
     """Turn what goes wrong in reading a record into an `InputError` that says where and what was expected."""
     try:
         yield
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError, RecursionError) as error:
-        raise InputError(f"{where}: {error!r}; expected {form}.") from error
+    except InputError:
+        raise
+    except _WRONG as error:
+        raise InputError(f"{where}: {_reason(error)}; expected {form}.") from error
+
+
+@contextmanager
+def inside(name: str) -> Iterator[None]:
+    """Add the name of a field to what goes wrong in reading it."""
+    try:
+        yield
+    except _WRONG as error:
+        raise ValueError(f"{name}: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    return f"no field {error}" if isinstance(error, KeyError) else str(error)
+
+
+def field(record: object, name: str, kind: type[T]) -> T:
+    """Return a field of a JSON object. Raises KeyError or TypeError, which names it, if it is not of its kind."""
+    if not isinstance(record, dict):
+        raise TypeError(f"{short(record)} is no object")
+    value = record[name]
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise TypeError(f"{name} is {short(value)}, which is no {_KINDS[kind]}")
+    return value
 
 
 def string(value: object) -> str:
     """Return a value that has to be a string. Raises TypeError if it is none."""
     if not isinstance(value, str):
-        raise TypeError(f"{value!r} is no string")
+        raise TypeError(f"{short(value)} is no string")
     return value
 
 
 def strings(values: object) -> tuple[str, ...]:
     """Return a list that has to be one of strings. Raises TypeError if it is none."""
     if not isinstance(values, list):
-        raise TypeError(f"{values!r} is no list")
+        raise TypeError(f"{short(values)} is no list")
     return tuple(string(value) for value in values)
 
 

@@ -8,10 +8,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gliner_mt.formats.files import expecting, index, json_lines, string, strings
+from gliner_mt.formats.files import (
+    expecting,
+    field,
+    index,
+    inside,
+    json_lines,
+    json_object,
+    numbered_lines,
+    string,
+    strings,
+)
 from gliner_mt.types import (
     ClassificationExample,
     Entity,
+    Example,
     GoldRelation,
     GoldTuple,
     Offsets,
@@ -22,6 +33,7 @@ from gliner_mt.types import (
     SummaryExample,
 )
 
+ENTITIES = "an object with text, entities [{start, end, label}] and perhaps labels [name]"
 _RELATIONS = (
     "an object with text, entities [{start, end, label}] and relations [{head, tail, label}], "
     "head and tail being indices into entities"
@@ -30,6 +42,24 @@ _QUESTION = "an object with text, question and answers [{start, end}]"
 _TUPLES = "an object with text and tuples [{subject, predicate, arguments}] of {start, end} or {text}"
 _SUMMARY = "an object with text and sentences [{start, end, selected}]"
 _CLASSES = "an object with text, labels (all classes) and gold (those that the text has)"
+
+
+def read_examples(path: Path) -> Iterator[Example]:
+    """Yield texts with entities.
+
+    A record holds `text`, `entities` and `labels`, the types annotated in this text; without `labels`, those
+    of its entities.
+    """
+    for number, line in numbered_lines(path):
+        if line.strip():
+            yield parse_example(line, f"{path}, line {number}")
+
+
+def parse_example(line: str, where: str) -> Example:
+    """Return the text with entities of one JSON line, which stands at `where`."""
+    record = json_object(line, where, ENTITIES)
+    with expecting(where, ENTITIES):
+        return entity_example(record)
 
 
 def read_relations(path: Path) -> Iterator[RelationExample]:
@@ -98,10 +128,23 @@ def offsets(value: Mapping[str, Any], text: str) -> Offsets:
     return Offsets(start, end)
 
 
+def entity_example(record: Mapping[str, Any]) -> Example:
+    """Return a record's text and entities, with the types given or else with those that occur."""
+    text = field(record, "text", str)
+    found = entities(field(record, "entities", list), text)
+    with inside("labels"):
+        labels = strings(record.get("labels") or [])
+    return Example(text, found, labels or tuple(sorted({entity.label for entity in found})))
+
+
 def entities(values: Sequence[Mapping[str, Any]], text: str) -> tuple[Entity, ...]:
     """Return a record's entities. Raises ValueError if one lies outside the text."""
-    places = ((offsets(value, text), string(value["label"])) for value in values)
-    return tuple(Entity(place.start, place.end, label) for place, label in places)
+    found = []
+    for number, value in enumerate(values):
+        with inside(f"entities[{number}]"):
+            place = offsets(value, text)
+            found.append(Entity(place.start, place.end, field(value, "label", str)))
+    return tuple(found)
 
 
 def relation_example(record: Mapping[str, Any], labels: object, entity_labels: object) -> RelationExample:
