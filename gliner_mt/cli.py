@@ -15,6 +15,7 @@ from rich.text import Text
 
 from gliner_mt import __version__, command_help
 from gliner_mt import options as opt
+from gliner_mt.cli_convert import CONVERT_HELP, convert
 from gliner_mt.cli_eval import EVAL_HELP, evaluate
 from gliner_mt.config import from_yaml
 from gliner_mt.console import Messages, Screen, reporting, standard_output
@@ -37,6 +38,9 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
+
+
+app.command(help=CONVERT_HELP)(convert)
 
 
 def main() -> None:

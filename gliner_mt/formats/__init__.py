@@ -5,6 +5,16 @@ Each takes a file, plain or gzipped, and yields examples whose offsets are chara
 
 from gliner_mt.formats.carb import read_carb_gold, read_carb_output, sentence_key
 from gliner_mt.formats.conll import read_conll
+from gliner_mt.formats.convert import (
+    FORMATS,
+    detect,
+    open_examples,
+    read_annotated,
+    read_as_examples,
+    types_of,
+    with_labels,
+)
+from gliner_mt.formats.indexed import ExampleFile
 from gliner_mt.formats.passages import Passage, read_passages
 from gliner_mt.formats.qasrl import read_qasrl_questions, read_qasrl_tuples
 from gliner_mt.formats.records import (
@@ -19,7 +29,13 @@ from gliner_mt.formats.relations import read_docred, read_fewrel, read_scierc, r
 from gliner_mt.formats.squad import read_squad
 
 __all__ = [
+    "FORMATS",
+    "ExampleFile",
     "Passage",
+    "detect",
+    "open_examples",
+    "read_annotated",
+    "read_as_examples",
     "read_carb_gold",
     "read_carb_output",
     "read_classes",
@@ -38,4 +54,6 @@ __all__ = [
     "read_summaries",
     "read_tuples",
     "sentence_key",
+    "types_of",
+    "with_labels",
 ]

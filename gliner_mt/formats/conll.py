@@ -10,7 +10,7 @@ from pathlib import Path
 
 from gliner_mt.errors import InputError
 from gliner_mt.formats.files import NO_NAMES, numbered_lines
-from gliner_mt.formats.words import join_words
+from gliner_mt.formats.words import JoinedWords, join_words
 from gliner_mt.types import Entity, Example
 
 TAG = re.compile(r"O|[BIESLU]-.+")
@@ -33,23 +33,22 @@ def read_conll(path: Path, names: Mapping[str, str] = NO_NAMES) -> Iterator[Exam
     labels = tuple(sorted({names.get(name, name) for name in types}))
     for sentence in sentences:
         words, tags = zip(*sentence, strict=True)
-        yield tagged_example(words, tags, labels, names)
+        yield tagged_example(join_words(words), tags, labels, names)
 
 
 def tagged_example(
-    words: Sequence[object],
+    joined: JoinedWords,
     tags: Sequence[str],
     labels: tuple[str, ...] = (),
     names: Mapping[str, str] = NO_NAMES,
 ) -> Example:
-    """Return words with their tags as a text, the words joined by spaces.
+    """Return a text with the entities that the tags of its words mark.
 
     Raises:
         ValueError: not as many tags as words, or an entity of empty words.
     """
-    if len(words) != len(tags):
-        raise ValueError(f"{len(words)} words, but {len(tags)} tags")
-    joined = join_words(words)
+    if len(joined.words) != len(tags):
+        raise ValueError(f"{len(joined.words)} words, but {len(tags)} tags")
     places = (
         (joined.characters(first, end), names.get(name, name)) for first, end, name in tagged_ranges(tags)
     )

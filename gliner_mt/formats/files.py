@@ -135,7 +135,7 @@ def _reason(error: Exception) -> str:
 
 
 def field(record: object, name: str, kind: type[T]) -> T:
-    """Return a field of a JSON object. Raises KeyError or TypeError, which names it, if it is not of its kind."""
+    """Return a field of a JSON object. Raises KeyError or TypeError if it is missing or of another kind."""
     if not isinstance(record, dict):
         raise TypeError(f"{short(record)} is no object")
     value = record[name]

@@ -26,7 +26,7 @@ def json_records(path: Path, form: str) -> Records:
     Raises:
         InputError: no such file, one that cannot be read to its end, or a list that is broken.
     """
-    head = opening(path).lstrip()
+    head = opening(path).decode("utf-8-sig", errors="ignore").lstrip()
     if head.startswith("[") and not head[1:].lstrip().startswith('"'):
         for number, (line, value) in enumerate(_Elements(path, form), start=1):
             yield f"{path}, line {line} (record {number})", value
@@ -42,18 +42,18 @@ def json_records(path: Path, form: str) -> Records:
                 yield where, value
 
 
-def opening(path: Path, size: int = _CHUNK) -> str:
-    """Return the first `size` bytes of a file as text. Raises InputError if it cannot be read."""
+def opening(path: Path) -> bytes:
+    """Return how a file starts. Raises InputError if it cannot be read."""
     try:
         with open_bytes(path) as stream:
-            return stream.read(size).decode("utf-8-sig", errors="ignore")
+            return stream.read(_CHUNK)
     except UNREADABLE as error:
         raise unreadable(path, 0, error) from error
 
 
 @final
 class _Elements:
-    """The elements of one JSON list, each with its line; no more of the file is held than one of them needs."""
+    """The elements of one JSON list, each with its line; no more of it is held than one of them needs."""
 
     def __init__(self, path: Path, form: str) -> None:
         self._path = path
@@ -124,6 +124,6 @@ class _Elements:
     def _broken(self, at: int, message: str) -> InputError:
         line = self._line + self._text.count("\n", self._at, at)
         return InputError(
-            f"{self._path}, line {line}: broken JSON at character {self._dropped + at} of the file ({message}); "
-            f"expected a list of which each element is {self._form}."
+            f"{self._path}, line {line}: broken JSON at character {self._dropped + at} of the file "
+            f"({message}); expected a list of which each element is {self._form}."
         )

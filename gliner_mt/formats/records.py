@@ -62,6 +62,18 @@ def parse_example(line: str, where: str) -> Example:
         return entity_example(record)
 
 
+def entity_record(example: Example) -> dict[str, Any]:
+    """Return the record of a text with entities, as `read_examples` reads it."""
+    marks = [{"start": one.start, "end": one.end, "label": one.label} for one in example.entities]
+    return {"text": example.text, "entities": marks, "labels": list(example.labels)}
+
+
+def qa_record(example: QAExample) -> dict[str, Any]:
+    """Return the record of a question, as `read_questions` reads it."""
+    places = [{"start": answer.start, "end": answer.end} for answer in example.answers]
+    return {"text": example.text, "question": example.question, "answers": places}
+
+
 def read_relations(path: Path) -> Iterator[RelationExample]:
     """Yield texts with relations.
 
@@ -137,11 +149,11 @@ def entity_example(record: Mapping[str, Any]) -> Example:
     return Example(text, found, labels or tuple(sorted({entity.label for entity in found})))
 
 
-def entities(values: Sequence[Mapping[str, Any]], text: str) -> tuple[Entity, ...]:
-    """Return a record's entities. Raises ValueError if one lies outside the text."""
+def entities(values: Sequence[Mapping[str, Any]], text: str, name: str = "entities") -> tuple[Entity, ...]:
+    """Return a record's entities, its field `name`. Raises ValueError if one lies outside the text."""
     found = []
     for number, value in enumerate(values):
-        with inside(f"entities[{number}]"):
+        with inside(f"{name}[{number}]"):
             place = offsets(value, text)
             found.append(Entity(place.start, place.end, field(value, "label", str)))
     return tuple(found)

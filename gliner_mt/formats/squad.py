@@ -4,11 +4,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from gliner_mt.formats.files import expecting, json_file, string
+from gliner_mt.formats.files import expecting, field, json_file, string
 from gliner_mt.formats.records import offsets
 from gliner_mt.types import Offsets, QAExample
 
-_FORM = "data [{paragraphs [{context, qas [{question, answers [{text, answer_start}]}]}]}]"
+SQUAD = "data [{paragraphs [{context, qas [{question, answers [{text, answer_start}]}]}]}]"
 
 
 def read_squad(path: Path) -> Iterator[QAExample]:
@@ -17,20 +17,34 @@ def read_squad(path: Path) -> Iterator[QAExample]:
     Raises:
         InputError: no such file, one of another form, or an answer that does not stand where it should.
     """
-    document = json_file(path, _FORM)
-    with expecting(str(path), _FORM):
+    for where, record in squad_records(path):
+        with expecting(where, SQUAD):
+            yield squad_example(record)
+
+
+def squad_records(path: Path) -> Iterator[tuple[str, tuple[str, Any]]]:
+    """Yield every paragraph's text with each of its questions, and where they stand.
+
+    Raises:
+        InputError: no such file, or one of another form.
+    """
+    document = json_file(path, SQUAD)
+    with expecting(str(path), SQUAD):
         paragraphs = [paragraph for article in document["data"] for paragraph in article["paragraphs"]]
     for number, paragraph in enumerate(paragraphs):
-        with expecting(f"{path}, paragraph {number}", _FORM):
-            context = string(paragraph["context"])
-            examples = [_question(context, question) for question in paragraph["qas"]]
-        yield from examples
+        where = f"{path}, paragraph {number}"
+        with expecting(where, SQUAD):
+            context, questions = field(paragraph, "context", str), field(paragraph, "qas", list)
+        for at, question in enumerate(questions):
+            yield f"{where}, question {at}", (context, question)
 
 
-def _question(context: str, question: Mapping[str, Any]) -> QAExample:
-    answers = () if question.get("is_impossible") else question["answers"]
-    places = dict.fromkeys(_place(answer, context) for answer in answers)
-    return QAExample(context, string(question["question"]), tuple(places))
+def squad_example(record: tuple[str, Any]) -> QAExample:
+    """Return a question to a text with its answers."""
+    context, question = record
+    asked = field(question, "question", str)
+    answers = [] if question.get("is_impossible") else field(question, "answers", list)
+    return QAExample(context, asked, tuple(dict.fromkeys(_place(answer, context) for answer in answers)))
 
 
 def _place(answer: Mapping[str, Any], context: str) -> Offsets:

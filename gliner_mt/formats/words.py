@@ -9,7 +9,7 @@ from gliner_mt.types import Offsets
 
 @dataclass(frozen=True, slots=True)
 class JoinedWords:
-    """Words joined by single spaces, as published evaluations read tokenised sources."""
+    """A text and its words; joined by single spaces, as published evaluations read tokenised sources."""
 
     text: str
     words: tuple[Offsets, ...]
@@ -32,3 +32,13 @@ def join_words(words: Sequence[object]) -> JoinedWords:
         offsets.append(Offsets(start, end))
         start = end + 1
     return JoinedWords(" ".join(string(word) for word in words), tuple(offsets))
+
+
+def placed_words(words: Sequence[str], text: str) -> JoinedWords:
+    """Return where the words of a text stand, in order. Raises ValueError if one is not there."""
+    offsets, start = [], 0
+    for number, word in enumerate(words):
+        if (start := text.find(word, start)) < 0:
+            raise ValueError(f"word {number}, {word!r}, does not stand in the text")
+        offsets.append(Offsets(start, start := start + len(word)))
+    return JoinedWords(text, tuple(offsets))
