@@ -5,6 +5,7 @@ import shutil
 import tempfile
 import weakref
 from array import array
+from codecs import BOM_UTF8
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import final, overload
@@ -80,7 +81,7 @@ def _line_starts(path: Path) -> "array[int]":
     starts, at = array("Q"), 0
     with open_bytes(path) as lines:
         for line in lines:
-            if not line.isspace():
+            if (line if at else line.removeprefix(BOM_UTF8)).strip():
                 starts.append(at)
             at += len(line)
     return starts

@@ -8,7 +8,7 @@ from gliner_mt.formats.files import expecting, field, json_file, string
 from gliner_mt.formats.records import offsets
 from gliner_mt.types import Offsets, QAExample
 
-SQUAD = "data [{paragraphs [{context, qas [{question, answers [{text, answer_start}]}]}]}]"
+SQUAD = "an object with data [{paragraphs [{context, qas [{question, answers [{text, answer_start}]}]}]}]"
 
 
 def read_squad(path: Path) -> Iterator[QAExample]:
