@@ -204,7 +204,7 @@ def test_squad(tmp_path: Path) -> None:
 
 def test_an_answer_that_stands_elsewhere_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path, squad([{"text": "Ada", "answer_start": 1}]))
-    with pytest.raises(InputError, match=r"paragraph 0: .*\[1, 4\) is 'da ', not 'Ada'"):
+    with pytest.raises(InputError, match=r"paragraph 0, question 0: .*\[1, 4\) is 'da ', not 'Ada'"):
         list(read_squad(path))
 
 
