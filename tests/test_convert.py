@@ -1,184 +1,42 @@
-import gzip
 import json
 import sys
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
+from format_writers import (
+    ADA,
+    ARROW,
+    FORMS,
+    ON_CHARACTERS,
+    ON_WORDS,
+    WOW,
+    WRITERS,
+    free_examples,
+    parquet,
+    record_of_gliner,
+    saved,
+    table_of,
+    task_of_prodigy,
+    word_examples,
+)
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from texts import any_text
-from typer.testing import CliRunner, Result
 
-from gliner_mt import cli
 from gliner_mt.errors import InputError
 from gliner_mt.formats import (
     FORMATS,
-    ExampleFile,
     detect,
     json_stream,
-    open_examples,
     read_annotated,
     read_as_examples,
-    read_examples,
-    read_questions,
 )
 from gliner_mt.formats.items import Columns, LeftOut
-from gliner_mt.formats.records import entity_record
-from gliner_mt.formats.words import join_words
-from gliner_mt.types import Entity, Example, Offsets, QAExample
-
-Writer = Callable[[Path, list[Example]], Path]
-LABELS = ("city", "person")
-TAGS = ["O", "B-person", "I-person", "B-city", "I-city"]
-ADA = Example("Ada Lovelace saw Paris", (Entity(0, 12, "person"), Entity(17, 22, "city")), LABELS)
-WOW = Example("# wow", (), LABELS)
-
-
-def spread(draw: Any, count: int) -> list[tuple[int, int, str]]:  # noqa: ANN401 (hypothesis)
-    """Draw ranges of `count` things that do not overlap, with a label each."""
-    cuts = sorted(draw(st.sets(st.integers(0, count), max_size=6)))
-    return [(a, b, draw(st.sampled_from(LABELS))) for a, b in pairwise(cuts) if draw(st.booleans())]
-
-
-@st.composite
-def free_examples(draw: Any) -> Example:  # noqa: ANN401 (hypothesis)
-    """Draw any text with spans at any of its characters."""
-    text = draw(any_text)
-    return Example(text, tuple(Entity(*one) for one in spread(draw, len(text))), LABELS)
-
-
-@st.composite
-def word_examples(draw: Any) -> Example:  # noqa: ANN401 (hypothesis)
-    """Draw words joined by spaces, with spans of whole words."""
-    letters = st.characters(exclude_categories=("Cs",), exclude_characters=" \t\r\n")
-    words = draw(st.lists(st.text(letters, min_size=1, max_size=4), min_size=1, max_size=8))
-    joined = join_words(words)
-    places = [(joined.characters(a, b), label) for a, b, label in spread(draw, len(words))]
-    return Example(joined.text, tuple(Entity(at.start, at.end, label) for at, label in places), LABELS)
-
-
-def words_of(example: Example) -> tuple[list[str], list[tuple[int, int, str]]]:
-    """Return the words of an example, and its spans as first word, last word and label."""
-    words = example.text.split(" ")
-    starts = [at.start for at in join_words(words).words]
-    return words, [
-        (starts.index(e.start), example.text[: e.end].count(" "), e.label) for e in example.entities
-    ]
-
-
-def tags_of(example: Example) -> list[str]:
-    words, spans = words_of(example)
-    tags = ["O"] * len(words)
-    for first, last, label in spans:
-        tags[first : last + 1] = [f"B-{label}", *[f"I-{label}"] * (last - first)]
-    return tags
-
-
-def as_lines(record: Callable[[Example], Any], path: Path, examples: list[Example]) -> Path:
-    path.write_text("\n".join(json.dumps(record(one)) for one in examples) + "\n", encoding="utf-8")
-    return path
-
-
-def as_list(record: Callable[[Example], Any], path: Path, examples: list[Example]) -> Path:
-    path.write_text(json.dumps([record(one) for one in examples], indent=1), encoding="utf-8")
-    return path
-
-
-def spans_of(example: Example) -> list[dict[str, Any]]:
-    return [{"start": e.start, "end": e.end, "label": e.label} for e in example.entities]
-
-
-def task_of_label_studio(example: Example) -> dict[str, Any]:
-    result = [
-        {
-            "type": "labels",
-            "from_name": "label",
-            "value": {
-                "start": e.start,
-                "end": e.end,
-                "text": example.text[e.start : e.end].replace("\n", "\\n"),
-                "labels": [e.label],
-            },
-        }
-        for e in example.entities
-    ]
-    return {"id": 1, "data": {"text": example.text}, "annotations": [{"result": result}], "predictions": []}
-
-
-def task_of_prodigy(example: Example) -> dict[str, Any]:
-    return {"text": example.text, "spans": spans_of(example), "answer": "accept", "_input_hash": 1}
-
-
-def tuple_of_spacy(example: Example) -> list[Any]:
-    return [example.text, {"entities": [[e.start, e.end, e.label] for e in example.entities]}]
-
-
-def record_of_gliner(example: Example) -> dict[str, Any]:
-    words, spans = words_of(example)
-    return {"tokenized_text": words, "ner": [list(span) for span in spans]}
-
-
-def row_of_datasets(example: Example) -> dict[str, Any]:
-    return {"id": "0", "tokens": example.text.split(" "), "ner_tags": tags_of(example)}
-
-
-def columns(path: Path, examples: list[Example]) -> Path:
-    sentences = [
-        "".join(f"{word}\t{tag}\n" for word, tag in zip(one.text.split(" "), tags_of(one), strict=True))
-        for one in examples
-    ]
-    path.write_bytes("\n".join(["-DOCSTART- O\n", *sentences]).encode())
-    return path
-
-
-def table_of(examples: list[Example], names: list[str]) -> pa.Table:
-    """Return the table that `datasets` makes of tokens and of tags that are classes."""
-    feature = {"feature": {"names": names, "_type": "ClassLabel"}, "_type": "Sequence"}
-    info = {"info": {"features": {"ner_tags": feature}}}
-    rows = [row_of_datasets(one) for one in examples]
-    rows = [row | {"ner_tags": [names.index(tag) for tag in row["ner_tags"]]} for row in rows]
-    table = pa.Table.from_pylist(rows) if rows else pa.table({"tokens": [], "ner_tags": []})
-    return table.replace_schema_metadata({"huggingface": json.dumps(info)})
-
-
-def parquet(path: Path, examples: list[Example]) -> Path:
-    pq.write_table(table_of(examples, TAGS), path)
-    return path
-
-
-def saved(path: Path, examples: list[Example], names: list[str] = TAGS) -> Path:
-    """Write a folder as `Dataset.save_to_disk` does (checked against datasets 5.2)."""
-    folder = path.with_suffix(".saved")
-    folder.mkdir(exist_ok=True)
-    table = table_of(examples, names)
-    with pa.OSFile(str(folder / "data.arrow"), "wb") as out, pa.ipc.new_stream(out, table.schema) as stream:
-        stream.write_table(table)
-    (folder / "state.json").write_text(json.dumps({"_data_files": [{"filename": "data.arrow"}]}))
-    return folder
-
-
-ON_CHARACTERS: dict[str, Writer] = {
-    "gliner-mt": partial(as_lines, entity_record),
-    "spacy": partial(as_lines, tuple_of_spacy),
-    "label-studio": partial(as_list, task_of_label_studio),
-    "prodigy": partial(as_lines, task_of_prodigy),
-}
-ON_WORDS: dict[str, Writer] = {
-    "bio": columns,
-    "gliner": partial(as_list, record_of_gliner),
-    "datasets": partial(as_lines, row_of_datasets),
-}
-ARROW: dict[str, Writer] = {"parquet": parquet, "saved": saved}
-DATASETS = {name: "datasets" for name in ARROW}
-WRITERS = {**ON_CHARACTERS, **ON_WORDS, **ARROW}
+from gliner_mt.types import Entity, Example
 
 
 def bare(items: Iterator[Any]) -> list[Example]:
@@ -193,7 +51,7 @@ many = settings(max_examples=25, suppress_health_check=[HealthCheck.function_sco
 @given(st.lists(free_examples(), min_size=1, max_size=4))
 def test_any_text_and_span_survives(tmp_path: Path, name: str, examples: list[Example]) -> None:
     path = ON_CHARACTERS[name](tmp_path / "file", examples)
-    assert bare(read_annotated(path, FORMATS[name])) == bare(iter(examples))
+    assert bare(read_annotated(path, FORMATS[FORMS.get(name, name)])) == bare(iter(examples))
 
 
 @pytest.mark.parametrize("name", [*ON_WORDS, *ARROW])
@@ -201,16 +59,18 @@ def test_any_text_and_span_survives(tmp_path: Path, name: str, examples: list[Ex
 @given(st.lists(word_examples(), min_size=1, max_size=4))
 def test_words_and_their_spans_survive(tmp_path: Path, name: str, examples: list[Example]) -> None:
     path = WRITERS[name](tmp_path / "file", examples)
-    assert bare(read_annotated(path, FORMATS[DATASETS.get(name, name)])) == bare(iter(examples))
+    assert bare(read_annotated(path, FORMATS[FORMS.get(name, name)])) == bare(iter(examples))
 
 
 @pytest.mark.parametrize("name", WRITERS)
 def test_a_format_is_told_by_what_a_file_holds(tmp_path: Path, name: str) -> None:
     path = WRITERS[name](tmp_path / "file", [WOW, ADA])
-    assert detect(path).format.name == DATASETS.get(name, name)
+    assert detect(path).format.name == FORMS.get(name, name)
     assert list(read_as_examples(path)) == [
         # Types that a file of GLiNER's format does not state may be anything.
-        replace(one, labels=tuple(sorted({e.label for e in one.entities}))) if name == "gliner" else one
+        replace(one, labels=tuple(sorted({e.label for e in one.entities})))
+        if FORMS.get(name, name) == "gliner"
+        else one
         for one in (WOW, ADA)
     ]
 
@@ -467,102 +327,3 @@ def test_a_broken_list_is_not_read_to_its_end(tmp_path: Path) -> None:
         InputError, match=r"line 2: broken JSON at character 17 of the file \(Expecting value\)"
     ):
         next(records)
-
-
-def run(*args: str | Path) -> Result:
-    return CliRunner().invoke(cli.app, ["convert", *map(str, args)])
-
-
-@pytest.mark.parametrize("name", ["out.jsonl", "out.jsonl.gz"])
-def test_convert_writes_what_training_reads(tmp_path: Path, name: str) -> None:
-    source, out = columns(tmp_path / "train.conll", [ADA, WOW]), tmp_path / name
-    result = run(source, "-o", out)
-    assert result.exit_code == 0
-    assert list(read_examples(out)) == [ADA, WOW]
-    assert sorted(path.name for path in tmp_path.iterdir()) == [name, "train.conll"]
-    assert "read as bio: no JSON" in result.stderr
-    assert "2 texts, 2 entities of 2 types" in result.stderr
-    assert isinstance(open_examples(out), ExampleFile)
-    assert open_examples(source) == [ADA, WOW]
-
-
-def test_convert_to_a_pipe_with_other_names(tmp_path: Path) -> None:
-    result = run(columns(tmp_path / "a", [ADA]), "--rename", "city=town", "--rename", "person=human being")
-    record = json.loads(result.stdout)
-    assert record["labels"] == ["town", "human being"]
-    assert [one["label"] for one in record["entities"]] == ["human being", "town"]
-    assert run(tmp_path / "a", "--rename", "city").exit_code == 2
-
-
-def test_convert_lone_surrogates(tmp_path: Path) -> None:
-    example = Example("\ud83d Ada 東", (Entity(2, 5, "x"),), ("x",))
-    out = tmp_path / "out.jsonl"
-    assert run(as_lines(entity_record, tmp_path / "in", [example]), "-o", out).exit_code == 0
-    assert list(read_examples(out)) == [example]
-
-
-@pytest.mark.parametrize(
-    ("choice", "labels"),
-    [
-        (None, [LABELS, LABELS]),
-        ("file", [LABELS, LABELS]),
-        ("text", [LABELS, ()]),
-        ("names", [("city", "date", "person"), ("date",)]),
-    ],
-)
-def test_which_types_count_as_annotated(
-    tmp_path: Path, choice: str | None, labels: list[tuple[str, ...]]
-) -> None:
-    (tmp_path / "names").write_text("date\n\n")
-    given_choice = str(tmp_path / "names") if choice == "names" else choice
-    out = tmp_path / "out"
-    source = as_lines(entity_record, tmp_path / "ours", [ADA, WOW])
-    for path in (columns(tmp_path / "a", [ADA, WOW]), source):
-        assert run(path, "-o", out, *(["--labels-from", given_choice] if given_choice else [])).exit_code == 0
-        assert [one.labels for one in read_examples(out)] == labels
-
-
-def test_bad_input_stops_and_leaves_nothing_behind(tmp_path: Path) -> None:
-    source = tmp_path / "in.jsonl"
-    good, bad = (
-        json.dumps(task_of_prodigy(ADA)),
-        '{"text": "a", "spans": [{"start": 0, "end": 7, "label": "x"}]}',
-    )
-    source.write_text(f"{good}\n{bad}\n{{\n{good}\n")
-    out = tmp_path / "out.jsonl"
-    result = run(source, "-o", out)
-    assert result.exit_code == 2
-    assert f"error: {source}, line 2: spans[0]: [0, 7) is no place in a text of 1 characters" in result.stderr
-    assert list(tmp_path.iterdir()) == [source]
-    result = run(source, "-o", out, "--keep-going")
-    assert result.exit_code == 2
-    assert "line 3: broken JSON at column 2" in result.stderr
-    assert "left out: 2 (could not be read)" in result.stderr
-    assert list(read_examples(out)) == [ADA, ADA]
-
-
-def test_what_convert_refuses(tmp_path: Path) -> None:
-    source = as_lines(task_of_prodigy, tmp_path / "in", [ADA])
-    assert "needs a file of its own" in run(source, "-o", source).stderr
-    assert "--from is 'xml'; expected auto or one of gliner-mt" in run(source, "--from", "xml").stderr
-    assert "there is no file" in run(tmp_path / "none").stderr
-    source.write_text(json.dumps(task_of_prodigy(ADA) | {"answer": "ignore"}))
-    result = run(source)
-    assert result.exit_code == 2
-    assert "holds nothing to train on: 0 texts" in result.stderr
-    assert "left out: 1 (answer is 'ignore')" in result.stderr
-
-
-def test_convert_questions(tmp_path: Path) -> None:
-    paragraph = {
-        "context": "Ada sang.",
-        "qas": [{"question": "Who?", "answers": [{"text": "Ada", "answer_start": 0}]}],
-    }
-    source, out = tmp_path / "dev.json.gz", tmp_path / "out.jsonl"
-    source.write_bytes(
-        gzip.compress(json.dumps({"version": "2", "data": [{"paragraphs": [paragraph]}]}, indent=2).encode())
-    )
-    assert run(source, "-o", out).exit_code == 0
-    assert list(read_questions(out)) == [QAExample("Ada sang.", "Who?", (Offsets(0, 3),))]
-    with pytest.raises(InputError, match="holds questions"):
-        list(read_as_examples(source))

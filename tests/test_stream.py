@@ -16,7 +16,8 @@ from gliner_mt.errors import InputError
 from gliner_mt.formats import ExampleFile, read_examples
 from gliner_mt.formats.records import entity_record
 from gliner_mt.tokenization import WordTokenizer
-from gliner_mt.train.sampling import RowSampler, SamplingConfig, Source
+from gliner_mt.train.entities import Source, entity_rows
+from gliner_mt.train.sampling import RowSampler, SamplingConfig
 from gliner_mt.types import Entity, Example
 
 
@@ -72,7 +73,8 @@ def test_the_sampler_draws_from_disk_as_from_memory(
     for examples in (stored, list(stored)):
         labels = build_labels(tiny_config(), tokenizer)
         config = SamplingConfig(rows_per_pool=20)
-        sampler = RowSampler([Source("set", examples, 1.0)], labels, {}, config, max_width=4, seed=0)
+        sources = entity_rows([Source("set", examples, 1.0)], labels, {}, config, 4)
+        sampler = RowSampler(sources, labels, config, seed=0)
         pools.append([batch.batch.ids.tolist() for batch in sampler.pool(0, 256)])
     assert pools[0] == pools[1]
 
