@@ -111,8 +111,8 @@ def test_a_limit_draws_the_same_examples_each_time(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("task", "content", "message"),
     [
-        ("ner", b"{}\n", "line 1: KeyError('text')"),
-        ("answer", b'{"text": "a"}\nno', "line 1: KeyError('question')"),
+        ("ner", b"{}\n", "line 1: no field 'text'"),
+        ("answer", b'{"text": "a"}\nno', "line 1: no field 'question'"),
         ("classify", b"\xff\n", "expected UTF-8 text"),
         ("summarize", b"\n", "holds no examples"),
     ],
