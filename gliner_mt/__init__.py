@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from gliner_mt.errors import CheckpointError, ConfigError, GlinerMTError, InputError
+from gliner_mt.errors import CheckpointError, ConfigError, GlinerMTError, InputError, TrainingError
 from gliner_mt.tasks import (
     NER,
     QA,
@@ -48,6 +48,7 @@ __all__ = [
     "Span",
     "Summary",
     "Task",
+    "TrainingError",
     "Triple",
 ]
 

@@ -1,6 +1,6 @@
 """Which labels are read together: those of all queries in one list, split where it is too long."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -59,13 +59,20 @@ class Together(NamedTuple):
     repeated: frozenset[int] = frozenset()
 
 
-def labels_asked(queries: Sequence[Queries], default: float) -> tuple[Asked, ...]:
-    """Return the labels of all queries in their order, those of relations last in each."""
+def labels_asked(
+    queries: Sequence[Queries], default: float, known: Mapping[str, float] | None = None
+) -> tuple[Asked, ...]:
+    """Return the labels of all queries in their order, those of relations last in each.
+
+    Where nobody gives a threshold, it is that of the label among the `known` ones, else `default`.
+    """
     asked = []
     for number, one in enumerate(queries):
+        calibrated = (known or {}) if one.threshold is None else {}
         threshold = default if one.threshold is None else one.threshold
+        free = one.candidates.free
         asked += [
-            Asked(number, index, False, label, _own(label, threshold), one.candidates.free)
+            Asked(number, index, False, label, _own(label, calibrated.get(label.name, threshold)), free)
             for index, label in enumerate(one.labels)
         ]
         if one.pairs is not None:

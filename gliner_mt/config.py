@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_type_hints
 
@@ -50,6 +50,8 @@ class ModelConfig:
         hidden_shift: of decoders: a sub-word's vector is the state this many places before it, 0 or 1.
         dropout: of projections and heads, in training.
         threshold: what a span's probability must exceed, unless the caller or a label says otherwise.
+        label_thresholds: thresholds of labels that were calibrated, by name; they come before `threshold`.
+        temperature: what logits are divided by before they become probabilities.
     """
 
     backbone: Mapping[str, Any]
@@ -75,11 +77,13 @@ class ModelConfig:
     hidden_shift: int = 0
     dropout: float = 0.1
     threshold: float = 0.5
+    label_thresholds: Mapping[str, float] = field(default_factory=dict)
+    temperature: float = 1.0
 
     def __post_init__(self) -> None:
-        _one_of("labels", self.labels, LABELS)
-        _one_of("head", self.head, HEADS)
-        _one_of("pooling", self.pooling, POOLINGS)
+        one_of("labels", self.labels, LABELS)
+        one_of("head", self.head, HEADS)
+        one_of("pooling", self.pooling, POOLINGS)
         for name in ("hidden_size", "max_tokens", "max_width"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}; expected at least 1.")
@@ -93,9 +97,7 @@ class ModelConfig:
             raise ConfigError(f"hidden_size is {self.hidden_size}; a two-way LSTM needs an even one.")
         _check_labels(self)
         _check_pairs(self)
-        for name in ("threshold", "dropout"):
-            if not 0.0 <= getattr(self, name) <= 1.0:
-                raise ConfigError(f"{name} is {getattr(self, name)}; expected a number from 0 to 1.")
+        _check_scores(self)
         for name in ("backbone", "label_backbone"):
             values = getattr(self, name)
             if values is not None and "model_type" not in values:
@@ -104,6 +106,15 @@ class ModelConfig:
     def to_dict(self) -> dict[str, Any]:
         """Return the plain values, for JSON."""
         return asdict(self)
+
+
+def _check_scores(config: ModelConfig) -> None:
+    own = {f"the threshold of {name!r}": value for name, value in config.label_thresholds.items()}
+    for name, value in (("threshold", config.threshold), ("dropout", config.dropout), *own.items()):
+        if not isinstance(value, (int, float)) or not 0.0 <= value <= 1.0:
+            raise ConfigError(f"{name} is {value!r}; expected a number from 0 to 1.")
+    if not config.temperature > 0.0:
+        raise ConfigError(f"temperature is {config.temperature}; expected a number above 0.")
 
 
 def _check_labels(config: ModelConfig) -> None:
@@ -125,7 +136,7 @@ def _check_labels(config: ModelConfig) -> None:
     if kind in APART and not config.marker_is_label:
         raise ConfigError(f"marker_is_label is false, but labels {kind!r} have no marker; leave it out.")
     for block in config.fusion:
-        _one_of("a block of fusion", block, FUSION_BLOCKS)
+        one_of("a block of fusion", block, FUSION_BLOCKS)
     if config.fusion_layers < 1:
         raise ConfigError(f"fusion_layers is {config.fusion_layers}; expected at least 1.")
 
@@ -144,14 +155,14 @@ def from_mapping(cls: type[ConfigT], values: Mapping[str, Any], where: str) -> C
     if not isinstance(values, Mapping):
         raise ConfigError(f"{where} is {values!r}; expected a mapping of {cls.__name__} settings.")
     hints = get_type_hints(cls)
-    known = {field.name: field for field in fields(cls)}  # type: ignore[arg-type]
+    known = {one.name: one for one in fields(cls)}  # type: ignore[arg-type]
     for key in values:
         if key not in known:
             raise ConfigError(f"{where} has an unknown key {key!r}{nearest(str(key), known)}.")
     missing = [
         name
-        for name, field in known.items()
-        if name not in values and field.default is MISSING and field.default_factory is MISSING
+        for name, one in known.items()
+        if name not in values and one.default is MISSING and one.default_factory is MISSING
     ]
     if missing:
         raise ConfigError(f"{where} lacks {', '.join(missing)}.")
@@ -195,6 +206,7 @@ def _checked(hint: Any, value: Any, where: str) -> Any:  # noqa: ANN401 - values
     return value
 
 
-def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
+def one_of(name: str, value: str, known: tuple[str, ...]) -> None:
+    """Raise a `ConfigError` that names the nearest of `known`, unless `value` is one of them."""
     if value not in known:
         raise ConfigError(f"{name} is {value!r}{nearest(str(value), known)}.")

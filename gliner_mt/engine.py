@@ -6,7 +6,7 @@ hand, only answers are kept.
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from typing import final
@@ -52,10 +52,16 @@ class Engine:
         self.labels = labels
         self.limits = limits
         self._threshold = threshold
+        self._label_thresholds: Mapping[str, float] = {}
+        self._temperature = 1.0
         self._collate = Collator(labels.tokenizer.pad_id, labels.tokenizer.suffix)
         self.label_vectors: LabelVectors | None = None
         if isinstance(labels, SeparateLabels):
             self.label_vectors = LabelVectors(model, labels, limits.batch_tokens)
+
+    def calibrate(self, threshold: float, of_labels: Mapping[str, float], temperature: float) -> None:
+        """Set the thresholds where callers give none, and what logits are divided by."""
+        self._threshold, self._label_thresholds, self._temperature = threshold, of_labels, temperature
 
     @property
     def overlap(self) -> int:
@@ -64,9 +70,9 @@ class Engine:
 
     def answers(self, texts: Iterable[str], queries: Sequence[Queries]) -> Iterator[tuple[Found, ...]]:
         """Yield what is found in each text for each of the queries, in order."""
-        asked = labels_asked(queries, self._threshold)
+        asked = labels_asked(queries, self._threshold, self._label_thresholds)
         readings = self._readings(asked)
-        scorer = Scorer(self.model, queries, asked)
+        scorer = Scorer(self.model, queries, asked, self._temperature)
         waiting: deque[Document] = deque()
         steps = self._jobs(texts, queries, readings, waiting)
         while taken := list(_take(steps, self.limits.batch_tokens * _READ_AHEAD)):

@@ -3,7 +3,8 @@
 GlinerMTError
 ├── ConfigError      a configuration that cannot be built
 ├── InputError       a text, label or option that cannot be used
-└── CheckpointError  a model folder or file that cannot be loaded
+├── CheckpointError  a model folder or file that cannot be loaded, or written
+└── TrainingError    a training run that cannot go on
 
 Each message says what was given, what was expected, and how to mend it.
 """
@@ -23,3 +24,7 @@ class InputError(GlinerMTError, ValueError):
 
 class CheckpointError(GlinerMTError, OSError):
     """A model folder, its config or its weights are missing, broken or do not fit together."""
+
+
+class TrainingError(GlinerMTError, RuntimeError):
+    """A training run cannot go on: its loss is no number, or a batch does not fit into memory."""

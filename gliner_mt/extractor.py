@@ -1,6 +1,7 @@
 """The object that users hold: load a model, ask it about texts, save it."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar, final
 
@@ -11,6 +12,7 @@ from gliner_mt.backbones.attention import ATTENTIONS, describe, use_attention
 from gliner_mt.backbones.families import family_of, position_limit
 from gliner_mt.backbones.selftest import check_bidirectional, check_packed
 from gliner_mt.build import build_labels
+from gliner_mt.calibration import FLOOR, Calibration, calibrate, decisions_of
 from gliner_mt.checkpoint.hub import resolve
 from gliner_mt.checkpoint.native import load_model, save_model
 from gliner_mt.checkpoint.published import is_published, load_published
@@ -20,6 +22,7 @@ from gliner_mt.errors import ConfigError, InputError
 from gliner_mt.model import SpanMatcher
 from gliner_mt.tasks import LabelSpec, Queries, Task, parse_labels
 from gliner_mt.tokenization import WordTokenizer
+from gliner_mt.types import Example
 
 ResultT = TypeVar("ResultT")
 
@@ -61,6 +64,7 @@ class Extractor:
             logits=_LOGITS.get(device, _LOGITS_ELSEWHERE),
         )
         self._engine = Engine(model.eval(), build_labels(config, tokenizer), limits, config.threshold)
+        self._engine.calibrate(config.threshold, config.label_thresholds, config.temperature)
 
     @classmethod
     def load(
@@ -182,6 +186,36 @@ class Extractor:
         else:
             vectors.keep(prompts, Path(path).expanduser())
 
+    def calibrate(self, dev: Sequence[Example], *, beta: float = 1.0, least: int = 30) -> Calibration:
+        """Fit the model's scores and thresholds to annotated examples, and use them from here on.
+
+        Logits are divided by one temperature, so that scores tell the chance of being right. The threshold
+        becomes the best for the F-measure, as does that of each label with `least` annotated spans. `save`
+        keeps all of it; thresholds that callers give come first.
+
+        Args:
+            dev: examples that the model was not trained on; 200 or more.
+            beta: how much more recall counts than precision.
+            least: annotated spans that a label needs for a threshold of its own.
+
+        Raises:
+            InputError: no annotated span was found; or a `beta` that is not above 0.
+        """
+        from gliner_mt.train.evaluate import predict  # which imports this module
+
+        config = self._config
+        decisions, n_gold = decisions_of(dev, predict(self, dev, threshold=FLOOR))
+        current = (config.temperature, config.threshold, config.label_thresholds)
+        fitted = calibrate(decisions, n_gold, beta=beta, least=least, current=current, n_examples=len(dev))
+        self._config = replace(
+            config,
+            temperature=fitted.temperature,
+            threshold=fitted.threshold,
+            label_thresholds=fitted.label_thresholds,
+        )
+        self._engine.calibrate(fitted.threshold, fitted.label_thresholds, fitted.temperature)
+        return fitted
+
     def save(self, path: str | Path) -> None:
         """Write the model to a folder, in our format."""
         save_model(Path(path), self._config, self._engine.model, self._tokenizer)
@@ -202,10 +236,18 @@ class Extractor:
             "widest span": width,
             "window": f"{self._engine.limits.window_tokens} sub-words, labels included",
             "attention": describe(model.backbone.model),
-            "threshold": f"{config.threshold:g}",
+            "threshold": _threshold_facts(config),
             "parameters": f"{n_parameters / 1e6:.1f} million",
             "runs on": f"{parameter.device}, {str(parameter.dtype).removeprefix('torch.')}",
         }
+
+
+def _threshold_facts(config: ModelConfig) -> str:
+    own = len(config.label_thresholds)
+    facts = [f"{config.threshold:.4g}", *([f"{own} labels have their own"] if own else [])]
+    return ", ".join(
+        [*facts, *([f"temperature {config.temperature:.3g}"] if config.temperature != 1.0 else [])]
+    )
 
 
 def _backbone_facts(config: ModelConfig, model: SpanMatcher) -> dict[str, str]:

@@ -90,7 +90,14 @@ class _Block(NamedTuple):
 class Scorer:
     """Scores windows for some queries, and tells the documents what was found in them."""
 
-    def __init__(self, model: SpanMatcher, queries: Sequence[Queries], asked: Sequence[Asked]) -> None:
+    def __init__(
+        self,
+        model: SpanMatcher,
+        queries: Sequence[Queries],
+        asked: Sequence[Asked],
+        temperature: float = 1.0,
+    ) -> None:
+        self._temperature = temperature
         self._model = model
         self._queries = queries
         self._asked = asked
@@ -118,7 +125,7 @@ class Scorer:
             return found
         head = self._model.head
         thresholds = _padded([group.thresholds for group in rows]).to(read.words.device)
-        spans = head.find(head(read.words, read.labels).float(), read.n_words, thresholds)
+        spans = head.find(self._calibrated(head(read.words, read.labels)), read.n_words, thresholds)
         for row, start, end, label, score in zip(*(column.tolist() for column in spans), strict=True):
             index, job = read.groups[row].indices[label], read.jobs[row]
             asked = self._asked[index]
@@ -141,7 +148,7 @@ class Scorer:
         if not places:
             return
         spans = _spans([(row, part.word_start, part.word_end) for row, _, part in places], read.words)
-        logits = self._model.head.score(read.words, read.labels, spans).float().tolist()
+        logits = self._calibrated(self._model.head.score(read.words, read.labels, spans)).tolist()
         for (row, query, part), of_span in zip(places, logits, strict=True):
             job, group = read.jobs[row], read.groups[row]
             for index, logit in zip(group.indices, of_span, strict=False):
@@ -164,10 +171,14 @@ class Scorer:
         scores = self._model.relate(read.words, read.labels, _spans(ends, read.words), Pairs(*columns))
         if scores is None:
             raise TypeError("pairs were asked of a model that has no pair head")
-        logits, at = scores.float().cpu(), 0
+        logits, at = self._calibrated(scores).cpu(), 0
         for block in blocks:
             _note(read.jobs[block.row], block, logits[at : at + len(block.pairs)][:, list(block.columns)])
             at += len(block.pairs)
+
+    def _calibrated(self, logits: Tensor) -> Tensor:
+        """Return the logits whose sigmoid is the score that people see."""
+        return logits.float() if self._temperature == 1.0 else logits.float() / self._temperature
 
     def _blocks(self, read: _Read, row: int, found: _InRow) -> list[_Block]:
         job, blocks = read.jobs[row], []

@@ -159,6 +159,10 @@ def _label(spec: object, where: str) -> str | tuple[str, float]:
     return description or "" if threshold is None else (description or "", threshold)
 
 
+def _threshold(value: object, where: str) -> float | str | None:
+    return value if isinstance(value, str) and value == "auto" else _number(value, where)
+
+
 def _number(value: object, where: str) -> float | None:
     if value is None or (isinstance(value, (int, float)) and not isinstance(value, bool)):
         return value
@@ -215,8 +219,8 @@ _READERS: Mapping[str, Callable[[object, str], Any]] = {
     "entities": _labels,
     "relations": _relations,
     "tasks": _tasks,
-    "threshold": _number,
-    "entity_threshold": _number,
+    "threshold": _threshold,
+    "entity_threshold": _threshold,
     "span_threshold": _number,
     "nested": _flag,
     "multi_label": _flag,

@@ -30,6 +30,7 @@ PUBLIC = [
     "Span",
     "Summary",
     "Task",
+    "TrainingError",
     "Triple",
 ]
 HEAVY = ("torch", "transformers", "tokenizers", "accelerate", "safetensors", "numpy", "rich", "typer")

@@ -10,7 +10,7 @@ from gliner_mt.extractor import Extractor
 from gliner_mt.tasks import NER, QA, Classification, OpenIE, Relations, Summary
 from gliner_mt.tokenization import WordTokenizer
 from gliner_mt.train.loss import matcher_loss
-from gliner_mt.train.questions import Question, question_batch, question_row
+from gliner_mt.train.questions import Question, QuestionRow, TrainBatch, question_batch, question_row
 from gliner_mt.types import Entity, GoldRelation
 
 TEXTS = (
@@ -69,13 +69,20 @@ def questions() -> list[Question]:
     return made
 
 
+def rows_of_every_task(tokenizer: WordTokenizer) -> list[QuestionRow]:
+    labels = build_labels(tiny_config(labels="parallel", pairs=True), tokenizer)
+    return [question_row(one, labels, row_tokens=120, max_width=4) for one in questions()]
+
+
+def make_batch_of_every_task(tokenizer: WordTokenizer) -> TrainBatch:
+    return question_batch(rows_of_every_task(tokenizer), Collator(tokenizer.pad_id, tokenizer.suffix))
+
+
 @pytest.mark.parametrize("head", ["marker", "boundary"])
 def test_four_examples_of_every_task_are_learnt_by_heart(tokenizer: WordTokenizer, head: str) -> None:
     torch.manual_seed(0)
     config = tiny_config(labels="parallel", head=head, layers=1, pairs=True, pair_context=True)
-    model, labels = build_model(config), build_labels(config, tokenizer)
-    rows = [question_row(one, labels, row_tokens=120, max_width=4) for one in questions()]
-    batch = question_batch(rows, Collator(tokenizer.pad_id, tokenizer.suffix))
+    model, batch = build_model(config), make_batch_of_every_task(tokenizer)
     optimizer = torch.optim.AdamW(model.parameters(), lr=4e-3)
     losses = []
     for _ in range(300):

@@ -6,7 +6,7 @@ from typing import final
 
 from gliner_mt.tasks.base import Found, Label, Queries
 from gliner_mt.tasks.labels import LabelSpec, parse_labels
-from gliner_mt.tasks.parsing import check_threshold
+from gliner_mt.tasks.parsing import own_threshold
 from gliner_mt.types import Span
 
 
@@ -17,9 +17,9 @@ class NER:
 
     `labels` is a list of names, a mapping name → description, or name → (description, threshold); an empty
     description stands for none. Duplicate names are merged with a warning. `threshold` is what a
-    span's probability must exceed (None: the model's default). `join_adjacent` makes one span of neighbours
-    with the same label and nothing but white space between them; models that judge single words need it
-    (NuNER_Zero).
+    span's probability must exceed (None or "auto": the model's own, that of the label if it was calibrated).
+    `join_adjacent` makes one span of neighbours with the same label and nothing but white space between them;
+    models that judge single words need it (NuNER_Zero).
     """
 
     labels: tuple[Label, ...]
@@ -32,16 +32,14 @@ class NER:
         self,
         labels: LabelSpec,
         *,
-        threshold: float | None = None,
+        threshold: float | str | None = None,
         nested: bool = False,
         multi_label: bool = False,
         join_adjacent: bool = False,
     ) -> None:
         parsed = parse_labels(labels)
-        if threshold is not None:
-            check_threshold(threshold, "threshold")
         object.__setattr__(self, "labels", parsed)
-        object.__setattr__(self, "threshold", threshold)
+        object.__setattr__(self, "threshold", own_threshold(threshold, "threshold"))
         object.__setattr__(self, "nested", nested)
         object.__setattr__(self, "multi_label", multi_label)
         object.__setattr__(self, "join_adjacent", join_adjacent)

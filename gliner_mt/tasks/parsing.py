@@ -12,6 +12,11 @@ def check_threshold(value: object, what: str) -> float:
     return float(value)
 
 
+def own_threshold(value: object, what: str) -> float | None:
+    """Return a threshold; None, or "auto", leaves it to the model. Raise `InputError` for anything else."""
+    return None if value is None or value == "auto" else check_threshold(value, what)
+
+
 def line(text: object, what: str) -> str:
     """Return `text` without the white space around it if it is one line, else raise naming `what` it is."""
     if not isinstance(text, str):

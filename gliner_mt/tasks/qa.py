@@ -6,7 +6,7 @@ from typing import final
 
 from gliner_mt.errors import InputError
 from gliner_mt.tasks.base import Candidates, Found, Label, Queries
-from gliner_mt.tasks.parsing import at_least_one, check_threshold
+from gliner_mt.tasks.parsing import at_least_one, own_threshold
 from gliner_mt.types import Answer, Span
 
 
@@ -16,9 +16,9 @@ class QA:
     """Answer questions with spans of the text; answers `list[list[Answer]]`, a list for each question.
 
     The lists are in the order of the questions, one question being a list of one. Each holds up to `top`
-    answers, best first, none of which overlap; it is empty if none exceeds `threshold` (None: the model's),
-    for then the text does not say. Answers are spans of the text, up to the model's width or whole sentences,
-    never of a question.
+    answers, best first, none of which overlap; it is empty if none exceeds `threshold` (None or "auto": the
+    model's), for then the text does not say. Answers are spans of the text, up to the model's width or whole
+    sentences, never of a question.
     """
 
     questions: tuple[str, ...]
@@ -26,17 +26,15 @@ class QA:
     top: int = 3
 
     def __init__(
-        self, questions: str | Sequence[str], *, threshold: float | None = None, top: int = 3
+        self, questions: str | Sequence[str], *, threshold: float | str | None = None, top: int = 3
     ) -> None:
         given = (questions,) if isinstance(questions, str) else questions
         if not isinstance(given, Sequence) or isinstance(given, bytes):
             raise InputError(f"questions is a {type(given).__name__}; expected a question or a list of them.")
         if not given:
             raise InputError('questions is empty; expected at least one, such as "Who signed?".')
-        if threshold is not None:
-            check_threshold(threshold, "threshold")
         object.__setattr__(self, "questions", tuple(_question(one) for one in given))
-        object.__setattr__(self, "threshold", threshold)
+        object.__setattr__(self, "threshold", own_threshold(threshold, "threshold"))
         object.__setattr__(self, "top", at_least_one(top, "top"))
 
     def queries(self) -> tuple[Queries]:

@@ -16,7 +16,7 @@ from gliner_mt.tasks.base import (
     RelationLabel,
 )
 from gliner_mt.tasks.labels import LabelSpec, parse_labels
-from gliner_mt.tasks.parsing import at_least_one, check_threshold, line
+from gliner_mt.tasks.parsing import at_least_one, line, own_threshold
 from gliner_mt.types import Entity, Relation, Span
 
 RelationSpec = Sequence[str | RelationLabel] | Mapping[str, str | tuple[str, str] | RelationLabel]
@@ -35,7 +35,7 @@ class Relations:
     takes those that the relations name, or "entity" if they name none. `spans` are given instead of found,
     in characters: (start, end), (start, end, type), or spans of any task. They belong to one text, so
     `extract` it. `threshold` is what a relation's probability must exceed, `entity_threshold` an entity's
-    (None: the model's). `max_spans` best spans of a window are paired.
+    (None or "auto": the model's). `max_spans` best spans of a window are paired.
     """
 
     relations: tuple[RelationLabel, ...]
@@ -51,8 +51,8 @@ class Relations:
         entities: LabelSpec | None = None,
         *,
         spans: SpanSpec | None = None,
-        threshold: float | None = None,
-        entity_threshold: float | None = None,
+        threshold: float | str | None = None,
+        entity_threshold: float | str | None = None,
         max_spans: int = 64,
     ) -> None:
         if entities is not None and spans is not None:
@@ -61,14 +61,11 @@ class Relations:
         types = _entity_types(parsed, entities) if spans is None else ()
         known = None if spans is None else tuple(_given(span) for span in spans)
         _check_types(parsed, types, known)
-        for value, name in ((threshold, "threshold"), (entity_threshold, "entity_threshold")):
-            if value is not None:
-                check_threshold(value, name)
         object.__setattr__(self, "relations", parsed)
         object.__setattr__(self, "entities", types)
         object.__setattr__(self, "spans", known)
-        object.__setattr__(self, "threshold", threshold)
-        object.__setattr__(self, "entity_threshold", entity_threshold)
+        object.__setattr__(self, "threshold", own_threshold(threshold, "threshold"))
+        object.__setattr__(self, "entity_threshold", own_threshold(entity_threshold, "entity_threshold"))
         object.__setattr__(self, "max_spans", at_least_one(max_spans, "max_spans"))
 
     def queries(self) -> tuple[Queries]:

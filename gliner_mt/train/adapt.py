@@ -49,8 +49,6 @@ class AdaptConfig:
         masking: which tokens are masked.
         lora: the adapters that are trained; None: all weights are.
         attention: how attention is computed, a name of transformers; None leaves the choice to us.
-        checkpoint_layers: keep only the inputs of layers and compute the rest anew for the gradient: less
-            memory, more time.
         loop: how the weights are moved, all at `lr_backbone`.
     """
 
@@ -61,7 +59,6 @@ class AdaptConfig:
     masking: MaskingConfig = field(default_factory=MaskingConfig)
     lora: LoraSettings | None = field(default_factory=LoraSettings)
     attention: str | None = None
-    checkpoint_layers: bool = False
     loop: LoopConfig
 
     def __post_init__(self) -> None:
@@ -99,8 +96,6 @@ def adapt(config: AdaptConfig, out: Path, *, local_files_only: bool = False) -> 
     torch.manual_seed(config.loop.seed)
     decoder = cast(PreTrainedModel, model.base_model)
     adapted = None if config.lora is None else _put_adapters(model, decoder, config.lora)
-    if config.checkpoint_layers:
-        model.gradient_checkpointing_enable()
     learner = NextTokenModel(model)
     run = Run(learner, learner, source, mntp_loss, config.loop, out / "run")
     run.resume()

@@ -1,26 +1,34 @@
-"""The training loop, on Accelerate: mixed precision, accumulation, schedule, checkpoints, exact resume."""
+"""The training loop, on Accelerate: any precision, any number of processes, checkpoints, exact resume."""
 
-import json
+import copy
 import math
-import shutil
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean
-from typing import Generic, Protocol, TypeVar, final
+from typing import Generic, Protocol, TypeVar, cast, final
 
-from accelerate import Accelerator
-from accelerate.utils import send_to_device, set_seed
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+import torch
+from accelerate import DistributedType
+from accelerate.utils import broadcast_object_list, set_seed
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from gliner_mt.errors import ConfigError
+from gliner_mt.errors import CheckpointError, ConfigError, TrainingError
+from gliner_mt.train.averaging import WeightAverage, put_weights, trained_weights
+from gliner_mt.train.gradients import Gradients
+from gliner_mt.train.optimizer import make_optimizer, rate_at
+from gliner_mt.train.progress import training_bar
+from gliner_mt.train.run_folder import RunFolder
+from gliner_mt.train.setup import make_accelerator, prepare_backbone
+from gliner_mt.train.stopping import StopRequest
 
 _LOG_EVERY = 50
-_STATE, _NEW_STATE, _OLD_STATE, _PROGRESS = "state", "state.new", "state.old", "progress.json"
+_AVERAGE = "average.safetensors"
+_IN_PARTS = (DistributedType.FSDP, DistributedType.DEEPSPEED)
 
 ModelT = TypeVar("ModelT", bound=nn.Module)
 BatchT = TypeVar("BatchT")
@@ -33,15 +41,22 @@ class LoopConfig:
     Attributes:
         steps: optimizer steps in all.
         batch_tokens: sub-words of a batch at most, padding counted.
-        accumulate: batches to a step.
+        accumulate: batches to a step. Several processes share them: a run is the same on one or on eight.
         lr_backbone: peak learning rate of the backbone.
         lr_heads: peak learning rate of everything else; a language model is all backbone.
         warmup: share of the steps in which rates rise from 0; they then fall linearly to 0.
         weight_decay: of matrices; vectors (biases, norms) have none.
         max_grad_norm: gradients are clipped to this norm.
         precision: `no`, `bf16` or `fp16`.
+        checkpoint_layers: keep only the inputs of layers and compute the rest anew for the gradient: less
+            memory, about a third more time.
+        compile: compile the backbone's layers with this backend of torch.compile, such as `inductor`.
+        ema: decay of an average of the weights, such as 0.999; the average is scored and saved.
+        patience: checkpoints without a better score after which the run ends.
         save_every: steps between checkpoints.
+        log_with: where else loss and score are logged, such as `tensorboard` or `wandb`.
         seed: of weights, sampling and dropout.
+        deterministic: on GPUs too, take kernels that add in one order, and fail where there is none.
     """
 
     steps: int
@@ -53,15 +68,24 @@ class LoopConfig:
     weight_decay: float = 0.01
     max_grad_norm: float = 1.0
     precision: str = "bf16"
+    checkpoint_layers: bool = False
+    compile: str | None = None
+    ema: float | None = None
+    patience: int | None = None
     save_every: int = 250
+    log_with: tuple[str, ...] = ()
     seed: int = 0
+    deterministic: bool = False
 
     def __post_init__(self) -> None:
         if self.precision not in ("no", "bf16", "fp16"):
             raise ConfigError(f"precision is {self.precision!r}; expected 'no', 'bf16' or 'fp16'.")
-        for name in ("steps", "batch_tokens", "accumulate", "save_every"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} is {getattr(self, name)}; expected at least 1.")
+        for name in ("steps", "batch_tokens", "accumulate", "save_every", "patience"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ConfigError(f"{name} is {value}; expected at least 1.")
+        if self.ema is not None and not 0.0 < self.ema < 1.0:
+            raise ConfigError(f"ema is {self.ema}; expected a decay between 0 and 1, such as 0.999.")
 
 
 class BatchSource(Protocol[BatchT]):
@@ -74,11 +98,23 @@ class BatchSource(Protocol[BatchT]):
 
 @dataclass(slots=True)
 class _Progress:
-    """Where a run stands: the next step, and the next batch as (pool, index in it)."""
+    """Where a run stands: the next step, the next batch as (pool, index in it), the best score so far.
+
+    `waited`: checkpoints since the best one.
+    """
 
     step: int = 0
     pool: int = 0
     batch: int = 0
+    best: float | None = None
+    waited: int = 0
+
+    def judge(self, score: float) -> bool:
+        """Take up a score; return whether it is the best so far."""
+        better = self.best is None or score > self.best
+        self.best = score if better else self.best
+        self.waited = 0 if better else self.waited + 1
+        return better
 
 
 @final
@@ -86,7 +122,8 @@ class Run(Generic[ModelT, BatchT]):
     """A training run; its state lives in `folder`, where an interrupted one takes up its last checkpoint.
 
     `loss` runs the model over a batch and returns one number. `backbone` is the part of the model that moves
-    at the backbone's rate.
+    at the backbone's rate. A batch's dropout is drawn from the seed and the batch's place in the run: so a
+    run that is taken up, or that several processes share, goes as the whole one does.
     """
 
     def __init__(
@@ -98,17 +135,26 @@ class Run(Generic[ModelT, BatchT]):
         config: LoopConfig,
         folder: Path,
     ) -> None:
-        set_seed(config.seed)
+        set_seed(config.seed, deterministic=config.deterministic)
         self._config = config
         self._source = source
-        self._loss = loss
-        self._folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
+        self._folder = RunFolder(folder)
         self._state = _Progress()
-        self._accelerator = Accelerator(mixed_precision=config.precision, step_scheduler_with_optimizer=False)
-        optimizer = _optimizer(model, backbone, config)
-        schedule = LambdaLR(optimizer, lambda step: _rate(step, config))
+        self._accelerator = make_accelerator(config.precision, config.log_with, folder)
+        self._check_processes()
+        self._whole = copy.deepcopy(model) if self._in_parts else None
+        prepare_backbone(backbone, checkpoint_layers=config.checkpoint_layers, backend=config.compile)
+        optimizer = make_optimizer(
+            model,
+            backbone,
+            lr_backbone=config.lr_backbone,
+            lr_heads=config.lr_heads,
+            weight_decay=config.weight_decay,
+        )
+        schedule = LambdaLR(optimizer, lambda step: rate_at(step, steps=config.steps, warmup=config.warmup))
         self._model, self._optimizer, self._schedule = self._accelerator.prepare(model, optimizer, schedule)
+        self._gradients = Gradients(self._accelerator, self._model, loss, config.seed)
+        self._average = None if config.ema is None else WeightAverage(self._unwrapped(), config.ema)
 
     @property
     def step(self) -> int:
@@ -116,47 +162,133 @@ class Run(Generic[ModelT, BatchT]):
         return self._state.step
 
     def resume(self) -> bool:
-        """Take up the last checkpoint of the folder, if there is one."""
-        for path in (self._folder / _STATE, self._folder / _OLD_STATE):
-            if (path / _PROGRESS).is_file():
-                self._accelerator.load_state(str(path))
-                self._state = _Progress(**json.loads((path / _PROGRESS).read_text(encoding="utf-8")))
-                return True
-        return False
+        """Take up the last checkpoint of the folder, if there is one.
 
-    def train(self, after_save: Callable[[int, ModelT], None]) -> list[float]:
-        """Train to the last step and return the loss of each; `after_save` is called at every checkpoint."""
-        config, losses = self._config, []
-        batches = self._batches()
+        Raises:
+            CheckpointError: a checkpoint that cannot be read, or of another model.
+        """
+        path = self._folder.latest()
+        if path is None:
+            return False
+        try:
+            self._accelerator.load_state(str(path))
+            self._state = _Progress(**self._folder.read_progress(path))
+            if self._average is not None and (path / _AVERAGE).is_file():
+                self._average.load(load_file(path / _AVERAGE))
+        except (OSError, RuntimeError, ValueError, TypeError, SafetensorError) as error:
+            raise CheckpointError(
+                f"the checkpoint {path} cannot be taken up: {error} It may be of another model or recipe: "
+                "choose another folder for this run, or remove that one to begin anew."
+            ) from error
+        return True
+
+    def train(self, after_save: Callable[[int, ModelT], float | None]) -> list[float]:
+        """Train to the last step and return the loss of each.
+
+        `after_save` is called at every checkpoint, by one process alone. It may return a score, the higher
+        the better: then the best weights are kept (`best`), and the run ends early if `patience` is set.
+
+        Raises:
+            TrainingError: a loss or gradient that is no number, or a row that does not fit into memory.
+            CheckpointError: a checkpoint cannot be written; the last one is whole.
+            KeyboardInterrupt: after Ctrl-C, when the step is done and its checkpoint written.
+        """
+        config, losses, steps = self._config, [], self._steps()
+        settings = {key: x for key, x in asdict(config).items() if isinstance(x, (int, float, str, bool))}
+        self._accelerator.init_trackers("gliner_mt", config=settings)
         self._model.train()
-        with _progress_bar() as bar:
-            task = bar.add_task("training", total=config.steps, completed=self.step, loss=math.nan)
-            while self.step < config.steps:
-                losses.append(self._optimize([next(batches) for _ in range(config.accumulate)]))
-                recent = fmean(losses[-_LOG_EVERY:])
-                bar.update(task, completed=self.step, loss=recent)
+        shown = self._accelerator.is_main_process
+        with (
+            StopRequest(patient=self._accelerator.num_processes > 1) as stop,
+            training_bar(config.steps, self.step, shown=shown) as tell,
+        ):
+            while self.step < config.steps and not self._out_of_patience():
+                loss, stopped = self._optimize(next(steps), stop)
+                losses.append(loss)
+                tell(self.step, recent := fmean(losses[-_LOG_EVERY:]), self._state.best)
                 if self.step % _LOG_EVERY == 0:
-                    self._log(recent)
-                if self.step % config.save_every == 0 or self.step == config.steps:
+                    self._log(loss=round(recent, 4), lr_backbone=self._schedule.get_last_lr()[0])
+                if self.step == config.steps or self.step % config.save_every == 0:
                     self._save()
-                    # Unwrapping mixed precision too would leave the rest of the run without it.
-                    after_save(self.step, self._accelerator.unwrap_model(self._model, keep_fp32_wrapper=True))
-                    self._model.train()
+                    self._score(after_save)
+                elif stopped:
+                    self._save()
+                if stopped and self.step < config.steps:
+                    raise KeyboardInterrupt(
+                        f"stopped after step {self.step}; {self._folder.path} holds the checkpoint, "
+                        "from which the same run goes on."
+                    )
+        for tracker in self._accelerator.trackers:
+            tracker.finish()
         return losses
 
-    def _optimize(self, batches: list[BatchT]) -> float:
-        total = 0.0
-        for batch in batches:
-            batch = send_to_device(batch, self._accelerator.device)
-            loss = self._loss(self._model, batch) / len(batches)
-            self._accelerator.backward(loss)
-            total += loss.item()
-        self._accelerator.clip_grad_norm_(self._model.parameters(), self._config.max_grad_norm)
+    def best(self) -> ModelT:
+        """Return the model with the best weights: those of the best score, or the last if nothing was scored.
+
+        Training does not go on well from there.
+        """
+        model = self._plain()
+        if self._state.best is not None:
+            put_weights(model, self._folder.best())
+        elif self._average is not None:
+            put_weights(model, self._average.weights)
+        return model
+
+    @property
+    def _in_parts(self) -> bool:
+        """Whether each process holds a part of the weights only."""
+        return self._accelerator.distributed_type in _IN_PARTS
+
+    def _check_processes(self) -> None:
+        accumulate, processes = self._config.accumulate, self._accelerator.num_processes
+        if accumulate % processes:
+            raise ConfigError(
+                f"accumulate is {accumulate}, and there are {processes} processes, which share the "
+                f"batches of a step; expected a multiple of {processes}."
+            )
+        if self._config.ema is not None and self._in_parts:
+            raise ConfigError("ema averages whole weights, and here each process has a part; leave it out.")
+
+    def _out_of_patience(self) -> bool:
+        patience = self._config.patience
+        return patience is not None and self._state.waited >= patience
+
+    def _optimize(self, batches: Sequence[BatchT], stop: StopRequest) -> tuple[float, bool]:
+        """Move the weights once; return the batches' mean loss, and whether a process is asked to stop."""
+        accelerator, accumulate = self._accelerator, self._config.accumulate
+        first, end = self.step * accumulate, (self.step + 1) * accumulate
+        places = range(first + accelerator.process_index, end, accelerator.num_processes)
+        loss = self._gradients(batches, places)
+        norm = accelerator.clip_grad_norm_(self._model.parameters(), self._config.max_grad_norm)
+        if norm is None or accelerator.scaler is not None:  # a scaler leaves steps out by itself
+            norm = torch.zeros_like(loss)
+        asked = torch.full_like(loss, stop.asked)
+        told = accelerator.reduce(torch.stack([loss, norm.to(loss), asked]), "mean").tolist()
+        if not (math.isfinite(told[0]) and math.isfinite(told[1])):
+            self._give_up(batches, loss=told[0], norm=told[1])
         self._optimizer.step()
         self._schedule.step()
-        self._optimizer.zero_grad()
+        self._model.zero_grad()
         self._state.step += 1
-        return total
+        if self._average is not None:
+            self._average.update(self._unwrapped(), self.step)
+        return told[0], told[2] > 0
+
+    def _give_up(self, batches: Sequence[BatchT], *, loss: float, norm: float) -> None:
+        path = self._folder.keep_batches(batches, self._accelerator.process_index)
+        what = f"loss is {loss}" if not math.isfinite(loss) else f"gradient's norm is {norm}"
+        raise TrainingError(
+            f"at step {self.step + 1} the {what}; expected a number. The weights are those of step "
+            f"{self.step}; the step's batches are in {path}. Lower the learning rates, take precision 'bf16' "
+            "or 'no', or look for what is odd in the batches; then go on from the last checkpoint."
+        )
+
+    def _steps(self) -> Iterator[list[BatchT]]:
+        """Yield the batches of each step that are this process's."""
+        processes, process = self._accelerator.num_processes, self._accelerator.process_index
+        batches = self._batches()
+        while True:
+            yield [next(batches) for _ in range(self._config.accumulate)][process::processes]
 
     def _batches(self) -> Iterator[BatchT]:
         state = self._state
@@ -167,55 +299,71 @@ class Run(Generic[ModelT, BatchT]):
                 yield pool[state.batch - 1]
             state.pool, state.batch = state.pool + 1, 0
 
-    def _log(self, loss: float) -> None:
-        rate = self._schedule.get_last_lr()[0]
-        line = {"step": self.step, "loss": round(loss, 4), "lr_backbone": rate, "time": round(time.time(), 1)}
-        with (self._folder / "log.jsonl").open("a", encoding="utf-8") as log:
-            log.write(json.dumps(line) + "\n")
-
     def _save(self) -> None:
         # Written beside the last checkpoint: whenever the run is killed, one of the two is whole.
-        new, path, old = (self._folder / name for name in (_NEW_STATE, _STATE, _OLD_STATE))
-        shutil.rmtree(new, ignore_errors=True)
-        self._accelerator.save_state(str(new))
-        (new / _PROGRESS).write_text(json.dumps(asdict(self._state)), encoding="utf-8")
-        if path.exists():
-            shutil.rmtree(old, ignore_errors=True)
-            path.rename(old)
-        new.rename(path)
-        shutil.rmtree(old, ignore_errors=True)
+        accelerator, folder = self._accelerator, self._folder
+        if accelerator.is_main_process:
+            folder.clear()
+        accelerator.wait_for_everyone()
+        try:
+            accelerator.save_state(str(folder.new))
+            if accelerator.is_main_process:
+                if self._average is not None:
+                    save_file(self._average.weights, folder.new / _AVERAGE)
+                folder.write_progress(folder.new, asdict(self._state))
+        except (OSError, RuntimeError, SafetensorError) as error:
+            folder.clear()
+            raise CheckpointError(
+                f"the checkpoint of step {self.step} cannot be written to {folder.path}: {error}. The last "
+                "one there is whole. Free some space, and the same run goes on from it."
+            ) from error
+        accelerator.wait_for_everyone()
+        if accelerator.is_main_process:
+            folder.commit()
+        accelerator.wait_for_everyone()
 
+    def _score(self, after_save: Callable[[int, ModelT], float | None]) -> None:
+        """Have the checkpoint scored, and keep its weights if they are the best so far."""
+        accelerator, folder = self._accelerator, self._folder
+        score: list[float | None] = [None]
+        better = False
+        with self._shown() as model:
+            if accelerator.is_main_process:
+                score[0] = after_save(self.step, model)
+                better = score[0] is not None and self._state.judge(score[0])
+                if better:
+                    folder.write_best(trained_weights(model))
+        self._model.train()
+        if accelerator.num_processes > 1:
+            broadcast_object_list(score)
+        if score[0] is None:
+            return
+        if not accelerator.is_main_process:
+            self._state.judge(score[0])
+        elif (checkpoint := folder.latest()) is not None:
+            folder.write_progress(checkpoint, asdict(self._state))
+        self._log(score=score[0])
 
-def _optimizer(model: nn.Module, backbone: nn.Module, config: LoopConfig) -> Optimizer:
-    of_the_backbone = {id(parameter) for parameter in backbone.parameters()}
-    groups = []
-    for of_backbone, rate in ((True, config.lr_backbone), (False, config.lr_heads)):
-        for is_matrix, decay in ((True, config.weight_decay), (False, 0.0)):
-            parameters = [
-                p
-                for p in model.parameters()
-                if (id(p) in of_the_backbone) is of_backbone
-                and (p.dim() > 1) is is_matrix
-                and p.requires_grad
-            ]
-            if parameters:
-                groups.append({"params": parameters, "lr": rate, "weight_decay": decay})
-    return AdamW(groups, betas=(0.9, 0.98), fused=True)
+    def _log(self, **values: float) -> None:
+        if self._accelerator.is_main_process:
+            self._folder.log(step=self.step, **values)
+        self._accelerator.log(values, step=self.step)
 
+    @contextmanager
+    def _shown(self) -> Iterator[ModelT]:
+        """Show the model as it is to be scored and saved: whole, its weights averaged if they are."""
+        model = self._plain()
+        with nullcontext() if self._average is None else self._average.applied(model):
+            yield model
 
-def _rate(step: int, config: LoopConfig) -> float:
-    warmup = max(1, round(config.warmup * config.steps))
-    if step < warmup:
-        return (step + 1) / warmup
-    return max(0.0, (config.steps - step) / max(1, config.steps - warmup))
+    def _plain(self) -> ModelT:
+        if self._whole is None:
+            return self._unwrapped()
+        weights = self._accelerator.get_state_dict(self._model)
+        if self._accelerator.is_main_process:
+            self._whole.load_state_dict(weights)
+        return self._whole
 
-
-def _progress_bar() -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("loss {task.fields[loss]:.3f}"),
-        TimeRemainingColumn(),
-        refresh_per_second=0.5,
-    )
+    def _unwrapped(self) -> ModelT:
+        # Unwrapping mixed precision too would leave the rest of the run without it.
+        return cast(ModelT, self._accelerator.unwrap_model(self._model, keep_fp32_wrapper=True))
