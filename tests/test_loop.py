@@ -137,7 +137,7 @@ def test_batches_are_kept_as_plain_values(tokenizer: WordTokenizer) -> None:
 
 def test_the_best_weights_are_kept_and_patience_ends_the_run(tmp_path: Path) -> None:
     config = replace(PLAIN, steps=20, save_every=2, patience=2)
-    scores, seen = [0.1, 0.7, 0.7, math.nan, 0.9], {}
+    scores, seen = [math.nan, 0.7, 0.7, 0.1, 0.9], {}
 
     def score(step: int, model: Net) -> float:
         seen[step] = weights_of(model)

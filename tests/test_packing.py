@@ -103,9 +103,12 @@ def test_labels_without_an_order_keep_their_masks(name: str, tokenizer: WordToke
     assert (packed - padded).abs().max() <= 1e-5 * max(1.0, padded.abs().max().item())
 
 
-@pytest.mark.parametrize("name", ["bert", "modernbert", "llama", "gemma2"])
-def test_gradients_are_those_of_padded_rows(name: str) -> None:
-    backbone, batch = backbone_of(tiny(name)), batch_of((9, 3, 12))
+@pytest.mark.parametrize(
+    ("name", "causal"),
+    [("bert", False), ("modernbert", False), ("llama", False), ("llama", True), ("gemma2", False)],
+)
+def test_gradients_are_those_of_padded_rows(name: str, causal: bool) -> None:
+    backbone, batch = backbone_of(tiny(name, causal=causal)), batch_of((9, 3, 12))
     backbone.train()
     direction = torch.randn(backbone.hidden_size)
     gradients = []

@@ -111,7 +111,7 @@ class _Progress:
 
     def judge(self, score: float) -> bool:
         """Take up a score; return whether it is the best so far."""
-        better = self.best is None or score > self.best
+        better = score > (-math.inf if self.best is None else self.best)
         self.best = score if better else self.best
         self.waited = 0 if better else self.waited + 1
         return better
@@ -225,7 +225,7 @@ class Run(Generic[ModelT, BatchT]):
     def best(self) -> ModelT:
         """Return the model with the best weights: those of the best score, or the last if nothing was scored.
 
-        Training does not go on well from there.
+        Call it when training is over.
         """
         model = self._plain()
         if self._state.best is not None:
@@ -305,22 +305,28 @@ class Run(Generic[ModelT, BatchT]):
         if accelerator.is_main_process:
             folder.clear()
         accelerator.wait_for_everyone()
-        try:
+        with self._writing():
             accelerator.save_state(str(folder.new))
             if accelerator.is_main_process:
                 if self._average is not None:
                     save_file(self._average.weights, folder.new / _AVERAGE)
                 folder.write_progress(folder.new, asdict(self._state))
-        except (OSError, RuntimeError, SafetensorError) as error:
-            folder.clear()
-            raise CheckpointError(
-                f"the checkpoint of step {self.step} cannot be written to {folder.path}: {error}. The last "
-                "one there is whole. Free some space, and the same run goes on from it."
-            ) from error
         accelerator.wait_for_everyone()
         if accelerator.is_main_process:
             folder.commit()
         accelerator.wait_for_everyone()
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Say what remains if a file of the run cannot be written."""
+        try:
+            yield
+        except (OSError, RuntimeError, SafetensorError) as error:
+            self._folder.clear()
+            raise CheckpointError(
+                f"the checkpoint of step {self.step} cannot be written to {self._folder.path}: {error}. The "
+                "last one there is whole. Free some space, and the same run goes on from it."
+            ) from error
 
     def _score(self, after_save: Callable[[int, ModelT], float | None]) -> None:
         """Have the checkpoint scored, and keep its weights if they are the best so far."""
@@ -332,7 +338,8 @@ class Run(Generic[ModelT, BatchT]):
                 score[0] = after_save(self.step, model)
                 better = score[0] is not None and self._state.judge(score[0])
                 if better:
-                    folder.write_best(trained_weights(model))
+                    with self._writing():
+                        folder.write_best(trained_weights(model))
         self._model.train()
         if accelerator.num_processes > 1:
             broadcast_object_list(score)

@@ -21,7 +21,7 @@ class StopRequest:
         if threading.current_thread() is threading.main_thread():  # no other may handle signals
             for number in _SIGNALS:
                 if signal.getsignal(number) is not signal.SIG_IGN:
-                    self._before[number] = signal.signal(number, self._ask)
+                    self._before[number] = signal.signal(number, self._ask) or signal.SIG_DFL
         return self
 
     def __exit__(self, *_: object) -> None:
