@@ -127,9 +127,9 @@ def train_gliner(folder: Path, examples: list[Record], steps: int, batch: int) -
     clock = Clock()
 
     class InOrder(Trainer):  # type: ignore[misc]
-        def create_scheduler(self, num_training_steps: int, optimizer: Optimizer) -> LambdaLR:
+        def create_scheduler(self, num_training_steps: int, optimizer: Optimizer | None = None) -> LambdaLR:
             rate = partial(rate_at, steps=num_training_steps, warmup=0.0)
-            self.lr_scheduler = LambdaLR(optimizer, rate)
+            self.lr_scheduler = LambdaLR(self.optimizer if optimizer is None else optimizer, rate)
             return self.lr_scheduler
 
         def _get_train_sampler(self, *_: object) -> SequentialSampler:

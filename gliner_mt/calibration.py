@@ -79,7 +79,10 @@ class Calibration:
 
     def __str__(self) -> str:
         own = ", ".join(f"{label} {value:.2f}" for label, value in self.label_thresholds.items())
-        rows = [f"temperature {self.temperature:.3f}, threshold {self.threshold:.3f}; own: {own or 'none'}"]
+        rows = [
+            f"temperature {self.temperature:.3f}, threshold {self.threshold:.3f}; own: {own or 'none'}",
+            f"from {self.n_found} spans found in {self.n_examples} examples",
+        ]
         for name, one in (("before", self.before), ("after", self.after)):
             f = f_beta(one.counts, self.beta)
             rows.append(f"{name:6}  ECE {100 * one.ece:4.1f}%  F{self.beta:g} {100 * f:4.1f}%")
@@ -120,7 +123,7 @@ def decisions_of(
 def fit_temperature(decisions: Sequence[Decision]) -> float:
     """Return the temperature under which the decisions are likeliest; 1 if all are right, or all wrong.
 
-    The likelihood's slope falls with 1 / temperature, so it has one root at most.
+    The slope of its logarithm falls as 1 / temperature rises, so it has one root at most.
     """
     if len({one.right for one in decisions}) < 2:
         return 1.0

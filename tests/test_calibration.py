@@ -190,7 +190,8 @@ def test_the_report_is_text_and_a_plot(tmp_path: Path) -> None:
     fitted = calibrate(decisions, n_gold, beta=2.0, least=30, current=(1.0, 0.5, {}), n_examples=100)
     lines = str(fitted).splitlines()
     assert lines[0].startswith("temperature 1.8")
-    assert "F2" in lines[1]
+    assert lines[1] == "from 500 spans found in 100 examples"
+    assert "F2" in lines[2]
     fitted.save_plot(tmp_path / "plot.svg")
     shapes = Counter(one.tag.rpartition("}")[2] for one in ElementTree.parse(tmp_path / "plot.svg").iter())
     assert shapes["polyline"] == 2
