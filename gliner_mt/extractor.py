@@ -19,6 +19,7 @@ from gliner_mt.checkpoint.published import is_published, load_published
 from gliner_mt.config import ModelConfig, nearest
 from gliner_mt.engine import Engine, Limits
 from gliner_mt.errors import ConfigError, InputError
+from gliner_mt.evaluation.ner import predict
 from gliner_mt.model import SpanMatcher
 from gliner_mt.tasks import LabelSpec, Queries, Task, parse_labels
 from gliner_mt.tokenization import WordTokenizer
@@ -201,8 +202,6 @@ class Extractor:
         Raises:
             InputError: no annotated span was found; or a `beta` that is not above 0.
         """
-        from gliner_mt.train.evaluate import predict  # which imports this module
-
         config = self._config
         decisions, n_gold = decisions_of(dev, predict(self, dev, threshold=FLOOR))
         current = (config.temperature, config.threshold, config.label_thresholds)
