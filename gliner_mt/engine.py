@@ -1,16 +1,18 @@
 """From a stream of texts to scored spans: windows, batches across texts, answers in order, bounded memory.
 
-Windows of all texts in hand are sorted by length and batched together; a text is answered as soon as its own
-windows and those of the texts before it are scored. Spans are settled as a text is read: beside the texts in
-hand, only answers are kept.
+Windows of all texts in hand are sorted by adapter and by length and batched together; a text is answered as
+soon as its own windows and those of the texts before it are scored. Spans are settled as a text is read:
+beside the texts in hand, only answers are kept.
 """
 
-from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import chain, islice
 from typing import final
 
+from gliner_mt.adapters import Adapters
 from gliner_mt.asking import Asked, Reading, Together, label_group, labels_asked, split
 from gliner_mt.batch import Collator, Row, token_budget_batches
 from gliner_mt.errors import InputError
@@ -47,17 +49,23 @@ class Limits:
 class Engine:
     """Scores texts with a model, for the queries of any task."""
 
-    def __init__(self, model: SpanMatcher, labels: LabelEncoding, limits: Limits, threshold: float) -> None:
+    def __init__(
+        self,
+        model: SpanMatcher,
+        labels: LabelEncoding,
+        limits: Limits,
+        threshold: float,
+        name: str = "the model",
+    ) -> None:
         self.model = model
+        self.adapters = Adapters(model, name)
         self.labels = labels
         self.limits = limits
         self._threshold = threshold
         self._label_thresholds: Mapping[str, float] = {}
         self._temperature = 1.0
         self._collate = Collator(labels.tokenizer.pad_id, labels.tokenizer.suffix)
-        self.label_vectors: LabelVectors | None = None
-        if isinstance(labels, SeparateLabels):
-            self.label_vectors = LabelVectors(model, labels, limits.batch_tokens)
+        self._label_vectors: dict[str | None, LabelVectors] = {}
 
     def calibrate(self, threshold: float, of_labels: Mapping[str, float], temperature: float) -> None:
         """Set the thresholds where callers give none, and what logits are divided by."""
@@ -68,13 +76,30 @@ class Engine:
         """Words that neighbouring windows share."""
         return self.model.head.max_width + _OVERLAP_MARGIN
 
-    def answers(self, texts: Iterable[str], queries: Sequence[Queries]) -> Iterator[tuple[Found, ...]]:
-        """Yield what is found in each text for each of the queries, in order."""
+    def label_vectors(self, adapter: str | None) -> LabelVectors | None:
+        """Let an adapter act and return its vectors of labels; None if labels have none before a text."""
+        self.adapters.activate(adapter)
+        if isinstance(self.labels, SeparateLabels) and adapter not in self._label_vectors:
+            new = LabelVectors(self.model, self.labels, self.limits.batch_tokens)
+            self._label_vectors[adapter] = new
+        return self._label_vectors.get(adapter)
+
+    def remove_adapter(self, name: str) -> None:
+        """Forget an adapter, and the vectors of labels that it made."""
+        self.adapters.remove(name)
+        self._label_vectors.pop(name, None)
+
+    def answers(
+        self, texts: Iterable[tuple[str, str | None]], queries: Sequence[Queries]
+    ) -> Iterator[tuple[Found, ...]]:
+        """Yield what is found in each text for each of the queries, in order.
+
+        With each text comes the adapter that reads it, None being the base.
+        """
         asked = labels_asked(queries, self._threshold, self._label_thresholds)
-        readings = self._readings(asked)
         scorer = Scorer(self.model, queries, asked, self._temperature)
         waiting: deque[Document] = deque()
-        steps = self._jobs(texts, queries, readings, waiting)
+        steps = self._jobs(texts, queries, cache(lambda adapter: self._readings(asked, adapter)), waiting)
         while taken := list(_take(steps, self.limits.batch_tokens * _READ_AHEAD)):
             self._score(scorer, list(chain.from_iterable(taken)))
             for document in waiting:
@@ -82,10 +107,9 @@ class Engine:
             while waiting and waiting[0].read:
                 yield waiting.popleft().found()
 
-    def _readings(self, asked: Sequence[Asked]) -> list[Reading]:
-        if self.label_vectors is None:
-            return self._prompted(asked)
-        return [self._apart(asked, self.label_vectors)]
+    def _readings(self, asked: Sequence[Asked], adapter: str | None = None) -> list[Reading]:
+        vectors = self.label_vectors(adapter)
+        return self._prompted(asked) if vectors is None else [self._apart(asked, vectors)]
 
     def _apart(self, asked: Sequence[Asked], known: LabelVectors) -> Reading:
         """Return one reading of the bare text; its labels are scored in groups, to bound memory.
@@ -122,20 +146,21 @@ class Engine:
 
     def _jobs(
         self,
-        texts: Iterable[str],
+        texts: Iterable[tuple[str, str | None]],
         queries: Sequence[Queries],
-        readings: Sequence[Reading],
+        readings_of: Callable[[str | None], list[Reading]],
         waiting: deque[Document],
     ) -> Iterator[list[Job]]:
         """Yield the jobs of each window, one for every reading, and at the end of each text an empty list.
 
         Documents enter `waiting` as they open.
         """
-        budget = self._text_budget(readings)
         shared = _SHARED_FOR_PAIRS if any(one.pairs for one in queries) else 0.0
         tokenizer = self.labels.tokenizer
-        for text in texts:
-            document = Document(tuple(collected(one, text, tokenizer) for one in queries))
+        for text, adapter in texts:
+            readings = readings_of(adapter)
+            budget = self._text_budget(readings)
+            document = Document(tuple(collected(one, text, tokenizer) for one in queries), adapter)
             waiting.append(document)
             for window, words in windows_of(text, tokenizer, budget, self.overlap, shared):
                 document.windows.append(window)
@@ -154,11 +179,16 @@ class Engine:
         return self.limits.window_tokens - before - len(self.labels.tokenizer.suffix)
 
     def _score(self, scorer: Scorer, jobs: Sequence[Job]) -> None:
+        by_adapter: dict[str | None, list[Job]] = defaultdict(list)
+        for job in jobs:
+            by_adapter[job.document.adapter].append(job)
         device = next(self.model.parameters()).device
-        for part in token_budget_batches([job.length for job in jobs], self.limits.batch_tokens):
-            batch = [jobs[i] for i in part]
-            rows = self._collate([Row(job.reading.prompt, job.words) for job in batch])
-            scorer.score(batch, rows.to(device))
+        for adapter, together in by_adapter.items():
+            self.adapters.activate(adapter)
+            for part in token_budget_batches([job.length for job in together], self.limits.batch_tokens):
+                batch = [together[i] for i in part]
+                rows = self._collate([Row(job.reading.prompt, job.words) for job in batch])
+                scorer.score(batch, rows.to(device))
 
 
 def windows_of(

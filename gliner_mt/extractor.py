@@ -7,13 +7,15 @@ from typing import TypeVar, final
 
 import torch
 
+from gliner_mt.adapters.folder import FILES as ADAPTER_FILES
+from gliner_mt.adapters.several import paired
 from gliner_mt.backbones import Backbone
 from gliner_mt.backbones.attention import ATTENTIONS, describe, use_attention
 from gliner_mt.backbones.families import family_of, position_limit
 from gliner_mt.backbones.selftest import check_bidirectional, check_packed
 from gliner_mt.build import build_labels
 from gliner_mt.calibration import FLOOR, Calibration, calibrate, decisions_of
-from gliner_mt.checkpoint.hub import resolve
+from gliner_mt.checkpoint.hub import push, resolve, resolve_adapter
 from gliner_mt.checkpoint.native import load_model, save_model
 from gliner_mt.checkpoint.published import is_published, load_published
 from gliner_mt.config import ModelConfig, nearest
@@ -64,8 +66,9 @@ class Extractor:
             batch_tokens=_BATCH_TOKENS.get(device, _BATCH_TOKENS_ELSEWHERE),
             logits=_LOGITS.get(device, _LOGITS_ELSEWHERE),
         )
-        self._engine = Engine(model.eval(), build_labels(config, tokenizer), limits, config.threshold)
+        self._engine = Engine(model.eval(), build_labels(config, tokenizer), limits, config.threshold, name)
         self._engine.calibrate(config.threshold, config.label_thresholds, config.temperature)
+        self._in_use: str | None = None
 
     @classmethod
     def load(
@@ -76,6 +79,7 @@ class Extractor:
         dtype: str | torch.dtype | None = None,
         attention: str = "auto",
         max_tokens: int | None = None,
+        adapter: str | Path | None = None,
         local_files_only: bool = False,
     ) -> "Extractor":
         """Load a model: None is the one in the package; else a folder, or an id on the Hugging Face hub.
@@ -86,6 +90,7 @@ class Extractor:
             dtype: "float32" (None), "bfloat16" or "float16".
             attention: "auto", "packed" (no padding), "flash" (packed, with flash-attn), "sdpa" or "eager".
             max_tokens: sub-words of a window, labels included; None takes the model's own.
+            adapter: an adapter of the model, a folder or hub id, to be used from the start (`add_adapter`).
             local_files_only: never use the network.
 
         Raises:
@@ -108,7 +113,10 @@ class Extractor:
                 check_bidirectional(part.model, name)
                 use_attention(part.model, attention, masked=config.labels == "parallel")
                 check_packed(part.model, name)
-        return cls(config, matcher, tokenizer, name=name, max_tokens=max_tokens)
+        extractor = cls(config, matcher, tokenizer, name=name, max_tokens=max_tokens)
+        if adapter is not None:
+            extractor.use(extractor.add_adapter(adapter, local_files_only=local_files_only))
+        return extractor
 
     @property
     def threshold(self) -> float:
@@ -127,13 +135,20 @@ class Extractor:
                 "For several texts call extract_many; decode bytes first."
             )
         asked = self._asked(task)
-        return task.result(next(self._engine.answers([text], asked)))
+        return task.result(next(self._engine.answers([(text, self._in_use)], asked)))
 
-    def extract_many(self, texts: Iterable[str], task: Task[ResultT]) -> Iterator[ResultT]:
+    def extract_many(
+        self, texts: Iterable[str], task: Task[ResultT], *, adapters: Iterable[str | None] | None = None
+    ) -> Iterator[ResultT]:
         """Yield the task's answer for each text, in order; texts are read ahead in bounded measure.
 
+        `adapters` names the adapter of each text (None: the base alone), as lazily as the texts come. Without
+        it all are read with the one that is in use now. Texts of one adapter that are read ahead together are
+        scored together; each gets the answer that it would get alone, up to the rounding of floats.
+
         Raises:
-            InputError: `texts` is one string, or one of them is none; or the task gives spans of one text.
+            InputError: `texts` is one string, or one of them is none; or the task gives spans of one text; or
+                `adapters` names one that there is not, or is not as many as the texts.
         """
         if isinstance(texts, (str, bytes)):
             raise InputError(
@@ -147,7 +162,13 @@ class Extractor:
         asked = self._asked(task)
         if any(one.given for one in asked):
             raise InputError("the task has spans of one text; ask it with extract, text by text.")
-        return map(task.result, self._engine.answers(_strings(texts), asked))
+        in_use = self._in_use
+        rows = (
+            ((text, in_use) for text in _strings(texts))
+            if adapters is None
+            else paired(_strings(texts), adapters, self._engine.adapters.check)
+        )
+        return map(task.result, self._engine.answers(rows, asked))
 
     def _asked(self, task: Task[ResultT]) -> tuple[Queries, ...]:
         if isinstance(task, type) or not isinstance(task, Task):
@@ -174,7 +195,7 @@ class Extractor:
             InputError: the model reads labels beside the text, or a label cannot be used.
             CheckpointError: the file is none of label vectors, or another model's.
         """
-        vectors = self._engine.label_vectors
+        vectors = self._engine.label_vectors(self._in_use)
         if vectors is None:
             raise InputError(
                 f"{self._name} reads labels beside each text (labels {self._config.labels!r}), so a label "
@@ -215,14 +236,72 @@ class Extractor:
         self._engine.calibrate(fitted.threshold, fitted.label_thresholds, fitted.temperature)
         return fitted
 
+    @property
+    def adapters(self) -> tuple[str, ...]:
+        """The names of the adapters that are loaded, in the order in which they were added."""
+        return self._engine.adapters.names
+
+    def add_adapter(
+        self, adapter: str | Path, name: str | None = None, *, local_files_only: bool = False
+    ) -> str:
+        """Load an adapter, a folder or hub id, beside those there are; `use` it later. Return its name.
+
+        Raises:
+            CheckpointError: no such adapter, a broken one, or one of another base.
+            InputError: the name (None takes the folder's) is taken.
+        """
+        folder = resolve_adapter(adapter, ADAPTER_FILES, local_files_only=local_files_only)
+        known_as = Path(adapter).expanduser().resolve().name if name is None else name
+        self._engine.adapters.add(folder, known_as)
+        return known_as
+
+    def remove_adapter(self, name: str) -> None:
+        """Forget an adapter; if it is in use, the base alone is from now on."""
+        self._engine.remove_adapter(name)
+        self._in_use = None if self._in_use == name else self._in_use
+
+    def use(self, name: str | None) -> None:
+        """Answer with an adapter from now on, or with the base alone (None).
+
+        Raises:
+            InputError: there is no adapter of that name, or another one is merged.
+        """
+        self._engine.adapters.check(name)
+        self._in_use = name
+
+    def merge(self, name: str) -> None:
+        """Use an adapter and make it part of the weights: as fast as the base, until `unmerge`.
+
+        Meanwhile neither the base nor other adapters can be used.
+
+        Raises:
+            InputError: as in `use`.
+        """
+        self._engine.adapters.merge(name)
+        self._in_use = name
+
+    def unmerge(self) -> None:
+        """Undo `merge`: the base's weights are the very same again. The adapter stays in use."""
+        self._engine.adapters.unmerge()
+
+    def push_adapter(self, name: str, repository: str, *, private: bool = True) -> str:
+        """Put an adapter's folder on the Hugging Face hub, as `owner/name`; return where it can be seen.
+
+        Raises:
+            CheckpointError: the hub cannot be reached, or does not let you write there.
+            InputError: there is no adapter of that name.
+        """
+        return push(self._engine.adapters.folder(name), repository, ADAPTER_FILES, private=private)
+
     def save(self, path: str | Path) -> None:
-        """Write the model to a folder, in our format."""
-        save_model(Path(path), self._config, self._engine.model, self._tokenizer)
+        """Write the model to a folder, in our format; an adapter in use is merged into its weights."""
+        save_model(Path(path), self._config, self._engine.adapters.merged_copy(self._in_use), self._tokenizer)
 
     def info(self) -> dict[str, str]:
         """Return facts about the model, for people."""
         config, model = self._config, self._engine.model
         parameter = next(model.parameters())
+        adapters = [f"{one} (in use)" if one == self._in_use else one for one in self.adapters]
         n_parameters = sum(p.numel() for p in model.parameters())
         width = f"{config.max_width} words"
         return {
@@ -236,6 +315,7 @@ class Extractor:
             "window": f"{self._engine.limits.window_tokens} sub-words, labels included",
             "attention": describe(model.backbone.model),
             "threshold": _threshold_facts(config),
+            **({"adapters": ", ".join(adapters)} if adapters else {}),
             "parameters": f"{n_parameters / 1e6:.1f} million",
             "runs on": f"{parameter.device}, {str(parameter.dtype).removeprefix('torch.')}",
         }

@@ -26,9 +26,13 @@ _InRow = dict[int, list[Candidate]]
 
 @dataclass(slots=True)
 class Document:
-    """A text in hand: its windows so far, and what is known of it for each of the queries."""
+    """A text in hand: its windows so far, and what is known of it for each of the queries.
+
+    `adapter`: that with which it is read; None is the base.
+    """
 
     collected: tuple[Collected, ...]
+    adapter: str | None = None
     windows: list[Window] = field(default_factory=list)
     read: bool = False
 

@@ -184,7 +184,7 @@ def probabilities(
 
 def spans_of(engine: Engine, texts: Iterable[str], queries: tuple[Queries, ...]) -> Iterator[list[Span]]:
     """Yield the spans that an engine finds in each text for a single query."""
-    return (found[0].spans for found in engine.answers(texts, queries))
+    return (found[0].spans for found in engine.answers(((text, None) for text in texts), queries))
 
 
 def plain(spans: Iterable[Span]) -> list[tuple[int, int, str]]:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from huggingface_hub import snapshot_download
+from huggingface_hub import HfApi, snapshot_download
 from huggingface_hub.errors import (
     GatedRepoError,
     HFValidationError,
@@ -73,6 +73,38 @@ def resolve_pretrained(name: str | Path, *, local_files_only: bool = False) -> P
     if any(folder.glob("*.safetensors")):
         return folder
     return _fetch(str(name), (*PRETRAINED_FILES, *PICKLED_PARTS), local_files_only)
+
+
+def resolve_adapter(name: str | Path, files: Sequence[str], *, local_files_only: bool = False) -> Path:
+    """Return the folder of an adapter of ours, which consists of `files`.
+
+    Raises:
+        CheckpointError: as in `resolve`.
+    """
+    folder = _local(name)
+    return _fetch(str(name), files, local_files_only) if folder is None else folder
+
+
+def push(folder: Path, name: str, files: Sequence[str], *, private: bool) -> str:
+    """Put files of a folder into a repository of the hub, made if need be; return where they can be seen.
+
+    Raises:
+        CheckpointError: the hub cannot be reached, or does not let us write there.
+    """
+    api = HfApi()
+    try:
+        repository = api.create_repo(name, private=private, exist_ok=True).repo_id
+        commit = api.upload_folder(repo_id=repository, folder_path=folder, allow_patterns=list(files))
+    except HFValidationError as error:
+        raise CheckpointError(
+            f"{name!r} cannot be the name of a hub repository; expected owner/name."
+        ) from error
+    except Exception as error:  # trouble of network, server and rights has no common type
+        raise CheckpointError(
+            f"{folder} cannot be put on the hub as {name}: {error} "
+            "Run `hf auth login` with a token that may write there."
+        ) from error
+    return commit.commit_url
 
 
 def _local(model: str | Path) -> Path | None:

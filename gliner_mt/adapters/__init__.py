@@ -1,0 +1,6 @@
+"""Adapters: small folders that change what a base has learnt, trained, loaded and switched."""
+
+from gliner_mt.adapters.several import Adapters
+from gliner_mt.adapters.tuning import Tuned, Tuning, prepare_tuning
+
+__all__ = ["Adapters", "Tuned", "Tuning", "prepare_tuning"]
