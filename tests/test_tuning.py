@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from accelerate.state import AcceleratorState
+from gliner_mt.train.evaluate import predict
 from peft import LoraConfig, PeftModel
 from peft.tuners.lora import LoraLayer
 from test_train import EXAMPLES, make_sampler, nothing
@@ -27,7 +28,6 @@ from gliner_mt.heads import Gold
 from gliner_mt.metrics import entity_f1
 from gliner_mt.model import SpanMatcher
 from gliner_mt.tokenization import WordTokenizer
-from gliner_mt.train.evaluate import predict
 from gliner_mt.train.loop import LoopConfig, Run
 from gliner_mt.train.loss import matcher_loss, span_loss
 
