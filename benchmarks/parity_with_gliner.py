@@ -11,6 +11,10 @@ each of the four rules of overlap (flat or nested, one label a span or several),
 Beside those: bi-encoders on each backbone, poly-encoders with several schemas, and decoders, LLaMA and Qwen2.
 The package runs decoders causal; its own backbone is made bidirectional here, as they were trained.
 
+Relation extraction models (relex) are asked two labels and four relations, each span with each. Shown are the
+largest difference between probabilities of entities, relations and links, and for how many sentences the
+decoded relations are identical, with their number.
+
 Sentences with a word that the vocabulary cannot see at all (a lone joiner, say) are left out and counted: the
 package takes the next word's vector for it, and so on to the end of the sentence.
 """
@@ -44,9 +48,11 @@ from parity_models import (
     difference,
     write_backbone,
 )
+from parity_relations import LINKS, RELATIONS, OurRelations, RelexReference, pair_difference, relex
 
 DECODERS = ("llama", "qwen2")
 MOST_LABELS = 5
+MOST_LABELS_RELATED = 2
 MOST_CHARACTERS = 300
 PROBABILITIES_CLOSE = 1e-5
 
@@ -149,6 +155,32 @@ def run(specs: Sequence[Spec], backbone: Path, sentences: Sequence[Sentences], w
     return results
 
 
+def run_relex(
+    span_mode: str, links: str, backbone: Path, sentences: Sequence[Sentences], work: Path
+) -> Result:
+    """Return the result of one relex model; its sentences are asked file by file."""
+    spec = relex(Spec("bert", True, 1, span_mode), links)
+    sentences = [part._replace(labels=part.labels[:MOST_LABELS_RELATED]) for part in sentences]
+    reference = RelexReference(spec, backbone, sentences[0].texts, sentences[0].labels)
+    ours, result = OurRelations(reference.save(Path(tempfile.mkdtemp(dir=work)))), Result()
+    for part in comparable(reference, ours, sentences):
+        theirs = reference.pair_answers(part.texts, part.labels)
+        own = ours.pair_answers(part.texts, part.labels, theirs, reference.link_threshold)
+        apart = max(difference(theirs.entities, own.entities), pair_difference(theirs, own))
+        result.difference = max(result.difference, apart)
+        for expected, found in zip(theirs.relations, own.relations, strict=True):
+            result.sentences += 1
+            result.same += expected == found
+            result.spans += len(found)
+    scores = f"difference {result.difference:.1e}"
+    print(
+        f"{f'{spec} relex {links}':50} {scores}  same relations {result.same}/{result.sentences} "
+        f"({result.spans})",
+        flush=True,
+    )
+    return result
+
+
 def label_specs(labels_encoder: Path) -> list[Spec]:
     """Return bi- and poly-encoders, and prompts before decoders."""
     heads = ("markerV0", "token_level")
@@ -192,6 +224,7 @@ def main() -> int:
     n_sentences = sum(len(part.texts) for part in sentences)
     print(f"{n_sentences} sentences of {len(sentences)} files, {len(OVERLAPS)} rules of overlap")
     vocabulary = [text for part in sentences for text in (*part.texts, *part.labels)]
+    vocabulary += RELATIONS
     results, start = [], time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
@@ -206,11 +239,17 @@ def main() -> int:
             for spec in (*all_specs(), *label_specs(labels_encoder))
             if only <= set(name_of(spec).split())
         ]
-        if not sentences or not specs:
+        relations = [
+            names
+            for names in itertools.product(("markerV0", "marker"), LINKS)
+            if only <= {"bert", "relex", *names}
+        ]
+        if not sentences or not (specs or relations):
             parser.error(f"no sentences in {options.data}, or no configuration {options.only!r}")
         for _, same_model in itertools.groupby(specs, key=lambda spec: replace(spec, legacy=False)):
             of_model = list(same_model)
             results += run(of_model, backbones[of_model[0].backbone], sentences, work)
+        results += [run_relex(*names, backbones["bert"], sentences, work) for names in relations]
     failed, worst = sum(result.failed for result in results), max(result.difference for result in results)
     seconds = time.perf_counter() - start
     print(f"{len(results)} configurations, {failed} failed, largest difference {worst:.1e}, {seconds:.0f} s")

@@ -1,15 +1,16 @@
 """Which labels are read together: those of all queries in one list, split where it is too long."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from jaxtyping import Float
 from torch import Tensor
 
 from gliner_mt.errors import InputError
-from gliner_mt.labels import Prompt
+from gliner_mt.labels import LabelEncoding, Prompt
 from gliner_mt.tasks import Label, Queries
+from gliner_mt.tokenization import EncodedWord
 
 NEVER = 2.0
 """A threshold that no probability exceeds."""
@@ -19,7 +20,9 @@ NEVER = 2.0
 class Asked:
     """A label of one of the queries: its place among the query's labels, or its relations (`of_pairs`).
 
-    `free` says that it is matched with every span up to the model's width.
+    `free` says that it is matched with every span up to the model's width. `words` stand for it in the
+    prompt, and an `instruction` before the text. `link_threshold` is what the
+    probability that two spans are related at all must exceed, of models that ask that first.
     """
 
     query: int
@@ -28,6 +31,9 @@ class Asked:
     label: Label
     threshold: float
     free: bool
+    words: str
+    link_threshold: float = 0.0
+    instruction: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,21 +41,32 @@ class LabelGroup:
     """Labels that are scored together: which of those asked, and the thresholds of free spans.
 
     `repeated` are asked in another group, too, which answers for them; here they find spans to be related.
-    `vectors` (c, d) are those of labels that stand apart; None where labels stand in the prompt.
+    `vectors` (c, d) are those of labels that stand apart; None where labels stand in the prompt. `later` are
+    relations that are asked of the spans found, in prompts of their own.
     """
 
     indices: tuple[int, ...]
     thresholds: tuple[float, ...]
     repeated: frozenset[int] = frozenset()
     vectors: Float[Tensor, "c d"] | None = None
+    later: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One run of the backbone over a window: the prompt before the text, the labels that are then scored."""
+    """One run of the backbone over a window: the prompt before the text, the labels that are then scored.
+
+    `lead` are the words of an instruction, which are read before those of the window.
+    """
 
     prompt: Prompt
     groups: tuple[LabelGroup, ...]
+    lead: tuple[EncodedWord, ...] = ()
+
+    @property
+    def length(self) -> int:
+        """Sub-words before the text."""
+        return len(self.prompt.ids) + sum(len(word.ids) for word in self.lead)
 
 
 class Together(NamedTuple):
@@ -72,16 +89,31 @@ def labels_asked(
         threshold = default if one.threshold is None else one.threshold
         free = one.candidates.free
         asked += [
-            Asked(number, index, False, label, _own(label, calibrated.get(label.name, threshold)), free)
+            Asked(
+                number,
+                index,
+                False,
+                label,
+                _own(label, calibrated.get(label.name, threshold)),
+                free,
+                label.prompt,
+            )
             for index, label in enumerate(one.labels)
         ]
         if one.pairs is not None:
+            link = threshold if one.pairs.link_threshold is None else one.pairs.link_threshold
             threshold = default if one.pairs.threshold is None else one.pairs.threshold
             asked += [
-                Asked(number, index, True, relation.label, _own(relation.label, threshold), False)
-                for index, relation in enumerate(one.pairs.labels)
+                Asked(number, index, True, label, _own(label, threshold), False, label.prompt, link)
+                for index, label in enumerate(relation.label for relation in one.pairs.labels)
             ]
     return tuple(asked)
+
+
+def prompt_of(asked: Sequence[Asked], labels: LabelEncoding) -> Prompt:
+    """Return the prompt of labels, in their order."""
+    relations = [n for n, one in enumerate(asked) if one.of_pairs]
+    return labels.prompt([one.words for one in asked], relations)
 
 
 def split(asked: Sequence[Asked], sizes: Sequence[int], room: int) -> list[Together]:
@@ -110,10 +142,19 @@ def split(asked: Sequence[Asked], sizes: Sequence[int], room: int) -> list[Toget
     return groups
 
 
-def label_group(asked: Sequence[Asked], together: Together, vectors: Tensor | None = None) -> LabelGroup:
+def label_group(
+    asked: Sequence[Asked] | Mapping[int, Asked], together: Together, vectors: Tensor | None = None
+) -> LabelGroup:
     """Return labels that fit together as a group to be scored."""
     thresholds = tuple(asked[i].threshold if asked[i].free else NEVER for i in together.indices)
     return LabelGroup(together.indices, thresholds, together.repeated, vectors)
+
+
+def asked_later(asked: Mapping[int, Asked], together: Together) -> LabelGroup:
+    """Return labels that fit together as a group, its relations to be asked later."""
+    later = tuple(i for i in together.indices if asked[i].of_pairs)
+    own = Together(tuple(i for i in together.indices if i not in later), together.repeated)
+    return replace(label_group(asked, own), later=later)
 
 
 def _filled(

@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 from typing import Any, final
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 from torch import Tensor
 
 from gliner_mt.labels import Prompt
@@ -33,6 +33,7 @@ class Batch:
     *Shapes:* b rows, t sub-words, w words, c labels. `groups` is -1 on padding, else as in `Prompt`.
     `word_first`, `word_last`, `label_first`, `label_last` index sub-words, both inclusive. Labels that stand
     apart from the text are the rows of the batch `apart`, each once; `label_row` says which a text is asked.
+    `raw`: labels whose vectors do not pass the label projection; None if there are none.
     """
 
     ids: Int[Tensor, "b t"]
@@ -47,6 +48,7 @@ class Batch:
     n_labels: Int[Tensor, " b"]
     label_row: Int[Tensor, "b c"] | None = None
     apart: "Batch | None" = None
+    raw: Bool[Tensor, "b c"] | None = None
 
     def to(self, device: torch.device) -> "Batch":
         """Return the batch on `device`."""
@@ -94,6 +96,7 @@ class Collator:
             n_labels=torch.tensor([row.prompt.n_labels for row in rows]),
             label_row=label_row,
             apart=apart,
+            raw=_raw([row.prompt for row in rows]),
         )
 
 
@@ -126,6 +129,12 @@ def _apart(
     if not place:
         return None, None
     return _padded([[place[ids] for ids in row] for row in rows], 0), label_batch(list(place))
+
+
+def _raw(prompts: Sequence[Prompt]) -> Bool[Tensor, "b c"] | None:
+    if not any(prompt.raw for prompt in prompts):
+        return None
+    return _padded([[n in prompt.raw for n in range(prompt.n_labels)] for prompt in prompts], 0).bool()
 
 
 def _positions(rows: Sequence[Row], lengths: Sequence[int]) -> Int[Tensor, "b t"] | None:

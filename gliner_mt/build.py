@@ -23,7 +23,8 @@ from gliner_mt.config import ModelConfig
 from gliner_mt.errors import ConfigError
 from gliner_mt.fusion import CrossFuser
 from gliner_mt.heads import EXPANSION, LinearMarkerHead, MarkerHead, SpanHead, projection
-from gliner_mt.labels import LabelEncoding, ParallelLabels, PromptLabels, SeparateLabels
+from gliner_mt.labels import JointLabels, LabelEncoding, ParallelLabels, PromptLabels, SeparateLabels
+from gliner_mt.links import LINKS
 from gliner_mt.model import LabelEncoder, Pooling, SpanMatcher, WordLSTM
 from gliner_mt.pairs import PairContext, PairHead
 from gliner_mt.tokenization import WordTokenizer
@@ -88,6 +89,8 @@ def assemble(
         fuser=_fuser(config, encoder.config, label_projection) if fused else None,
         pairs=PairHead(projection(2 * size, size, config.dropout)) if config.pairs else None,
         pair_context=PairContext(size, EXPANSION * size) if config.pair_context else None,
+        links=None if config.links is None else LINKS[config.links](size),
+        ends=None if config.pair_ends is None else _marker_head(config),
     )
 
 
@@ -173,6 +176,9 @@ def build_labels(config: ModelConfig, tokenizer: WordTokenizer) -> LabelEncoding
         raise TypeError("a config whose labels stand in a prompt has both tokens of it")
     if config.labels == "parallel":
         return ParallelLabels(tokenizer, config.marker_id, config.separator_id, config.text_position)
+    if config.relation_marker_id is not None:
+        markers = config.marker_id, config.relation_marker_id
+        return JointLabels(tokenizer, *markers, config.separator_id, marker_is_label=config.marker_is_label)
     return PromptLabels(
         tokenizer, config.marker_id, config.separator_id, marker_is_label=config.marker_is_label
     )
@@ -188,5 +194,10 @@ def _head(config: ModelConfig) -> SpanHead:
     if config.head == "marker_v0":
         start, end = (projection(size, size, dropout, expansion=2) for _ in range(2))
         return LinearMarkerHead(start, end, nn.Linear(2 * size, size), config.max_width)
+    return _marker_head(config)
+
+
+def _marker_head(config: ModelConfig) -> MarkerHead:
+    size, dropout = config.hidden_size, config.dropout
     start, end = (projection(size, size, dropout) for _ in range(2))
     return MarkerHead(start, end, projection(2 * size, size, dropout), config.max_width)

@@ -7,7 +7,7 @@ window that holds most of them counts. A text as a whole is scored in each windo
 
 from abc import ABC, abstractmethod
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from typing import NamedTuple, final
 
@@ -147,7 +147,10 @@ class _Scored(NamedTuple):
 
 @final
 class StatedSpans(Collected):
-    """Spans that are known before the text is read, each with the best window that it was scored in."""
+    """Spans that are known before the text is read, each with the best window that it was scored in.
+
+    Where the same characters are stated with several ranges of words, the best of them counts.
+    """
 
     def __init__(self, queries: Queries, text: str, stated: Sequence[Stated]) -> None:
         super().__init__(queries)
@@ -191,11 +194,13 @@ class StatedSpans(Collected):
 
     def found(self, windows: Sequence[Window]) -> Found:
         """Return the spans that pass their thresholds, and what relates the spans."""
-        spans = [
-            self._span(self._stated[index], self.queries.labels[label].name, score)
-            for (index, label), (_, score, threshold) in sorted(self._scores.items())
-            if score > threshold
-        ]
+        best: dict[tuple[int, int, str], Span] = {}
+        for (index, label), (_, score, threshold) in sorted(self._scores.items()):
+            span = self._span(self._stated[index], self.queries.labels[label].name, score)
+            known = best.get((span.start, span.end, span.label))
+            if score > threshold and (known is None or known.score < score):
+                best[span.start, span.end, span.label] = span
+        spans = list(best.values())
         if self.related is None:
             return Found(spans, [], [])
         places: dict[Place, list[Span]] = {}
@@ -261,6 +266,37 @@ class WholeText(Collected):
 
     def found(self, windows: Sequence[Window]) -> Found:
         """Return the evidence of the windows."""
-        sizes = [window.word_end - window.word_start for window in windows]
-        evidence = [Evidence(sizes[at], tuple(logits)) for at, logits in sorted(self._logits.items())]
-        return Found([], [], evidence)
+        return Found([], [], _evidence(windows, self._logits))
+
+
+@final
+class NamedClasses(Collected):
+    """What each window says of the classes that an instruction before the text names, at `places` of words.
+
+    Places are counted from the first word of the text, so they are negative.
+    """
+
+    def __init__(self, queries: Queries, places: Sequence[Place]) -> None:
+        super().__init__(queries)
+        self._places = places
+        self._logits: dict[int, list[float]] = {}
+
+    def parts(self, window: Window) -> list[Part]:
+        """Return the names, which are before every window."""
+        return [Part(n, first, last, True) for n, (first, last) in enumerate(self._places)]
+
+    def add_stated(self, index: int, window: Window, part: Part, asked: Asked, logit: float) -> None:
+        """Remember a class's logit in a window."""
+        self._logits.setdefault(index, [0.0] * len(self._places))[part.span] = logit
+
+    def settle(self, windows: Sequence[Window], *, read: bool) -> None:
+        """Do nothing: each window speaks for itself."""
+
+    def found(self, windows: Sequence[Window]) -> Found:
+        """Return the evidence of the windows."""
+        return Found([], [], _evidence(windows, self._logits))
+
+
+def _evidence(windows: Sequence[Window], logits: Mapping[int, Sequence[float]]) -> list[Evidence]:
+    sizes = [window.word_end - window.word_start for window in windows]
+    return [Evidence(sizes[at], tuple(of_window)) for at, of_window in sorted(logits.items())]

@@ -11,10 +11,13 @@ import yaml
 from gliner_mt.errors import ConfigError
 
 HEADS = ("marker", "marker_v0", "boundary")
-LABELS = ("prompt", "parallel", "separate", "fused")
+LABELS = ("prompt", "joint", "parallel", "separate", "fused")
 APART = ("separate", "fused")
 """Label encodings in which labels stand apart from the text and have an encoder of their own."""
 FUSION_BLOCKS = ("l2l", "l2t", "t2l", "t2t")
+LINKS = ("attention", "bilinear", "dot", "gat", "gcn", "mlp")
+PAIR_ENDS = ("marker",)
+PROMPTS = ("labels", "multitask")
 POOLINGS = ("first", "last", "mean", "max")
 
 ConfigT = TypeVar("ConfigT")
@@ -26,15 +29,20 @@ class ModelConfig:
 
     Attributes:
         backbone: the Hugging Face config of the encoder, `model_type` included.
-        labels: `prompt` (published GLiNER), `parallel` (labels without an order), `separate` (bi-encoder) or
-            `fused` (poly-encoder: separate labels, then words and labels read each other).
+        labels: `prompt` (published GLiNER), `joint` (relex: relations have a marker of their own), `parallel`
+            (labels without an order), `separate` (bi-encoder) or `fused` (poly-encoder: separate labels, then
+            words and labels read each other).
         head: `marker`, `marker_v0` (published v0) or `boundary`.
         hidden_size: width of word and label vectors in the head.
         max_width: words of the widest span.
         pairs: the model relates pairs of spans, for relations and Open IE.
         pair_context: it does so with what stands between the two, and how far apart they are.
+        pair_ends: the head that makes the vectors of related spans, if it is not `head`: `marker`.
+        links: which spans are related at all is asked first: `attention`, `bilinear`, `dot`, `gat`, `gcn` or
+            `mlp`; None leaves it out.
         max_tokens: sub-words of a window, prompt and special tokens included.
         marker_id: the token that stands before each label; None where labels stand apart.
+        relation_marker_id: of `joint`: the token that stands before each relation.
         separator_id: the token between the labels and the text; None where labels stand apart.
         label_backbone: the Hugging Face config of the encoder of labels that stand apart, else None.
         fusion: of `fused`: the blocks of a layer in order, each `l2l`, `l2t`, `t2l` or `t2t`; in `l2t`, say,
@@ -49,6 +57,7 @@ class ModelConfig:
         causal: of decoders: sub-words see earlier ones only, for checkpoints that were trained so.
         hidden_shift: of decoders: a sub-word's vector is the state this many places before it, 0 or 1.
         dropout: of projections and heads, in training.
+        prompts: how tasks are asked: as `labels` alone, or in the prompts of `multitask` checkpoints.
         threshold: what a span's probability must exceed, unless the caller or a label says otherwise.
         label_thresholds: thresholds of labels that were calibrated, by name; they come before `threshold`.
         temperature: what logits are divided by before they become probabilities.
@@ -58,6 +67,7 @@ class ModelConfig:
     hidden_size: int
     max_tokens: int
     marker_id: int | None = None
+    relation_marker_id: int | None = None
     separator_id: int | None = None
     labels: str = "prompt"
     label_backbone: Mapping[str, Any] | None = None
@@ -67,6 +77,8 @@ class ModelConfig:
     max_width: int = 12
     pairs: bool = False
     pair_context: bool = False
+    pair_ends: str | None = None
+    links: str | None = None
     text_position: int = 32
     marker_is_label: bool = True
     label_projection: bool = True
@@ -76,6 +88,7 @@ class ModelConfig:
     causal: bool = False
     hidden_shift: int = 0
     dropout: float = 0.1
+    prompts: str = "labels"
     threshold: float = 0.5
     label_thresholds: Mapping[str, float] = field(default_factory=dict)
     temperature: float = 1.0
@@ -84,6 +97,7 @@ class ModelConfig:
         one_of("labels", self.labels, LABELS)
         one_of("head", self.head, HEADS)
         one_of("pooling", self.pooling, POOLINGS)
+        one_of("prompts", self.prompts, PROMPTS)
         for name in ("hidden_size", "max_tokens", "max_width"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}; expected at least 1.")
@@ -129,6 +143,7 @@ def _check_labels(config: ModelConfig) -> None:
         ("fusion", kind == "fused"),
         ("marker_id", kind not in APART),
         ("separator_id", kind not in APART),
+        ("relation_marker_id", kind == "joint"),
     ):
         if needed is (getattr(config, name) in (None, ())):
             mend = f"need {name}; give it" if needed else f"never read {name}; leave it out"
@@ -137,13 +152,29 @@ def _check_labels(config: ModelConfig) -> None:
         raise ConfigError(f"marker_is_label is false, but labels {kind!r} have no marker; leave it out.")
     for block in config.fusion:
         one_of("a block of fusion", block, FUSION_BLOCKS)
+    if config.prompts == "multitask" and (kind != "prompt" or config.pairs):
+        raise ConfigError("prompts 'multitask' go with labels 'prompt' and without pairs; leave them out.")
     if config.fusion_layers < 1:
         raise ConfigError(f"fusion_layers is {config.fusion_layers}; expected at least 1.")
 
 
 def _check_pairs(config: ModelConfig) -> None:
-    if config.pair_context and not config.pairs:
-        raise ConfigError("pair_context serves pairs of spans, but pairs is false; set it, or leave it out.")
+    if config.pair_ends is not None:
+        one_of("pair_ends", config.pair_ends, PAIR_ENDS)
+    if config.links is not None:
+        one_of("links", config.links, LINKS)
+    for name, given in (
+        ("pair_context", config.pair_context),
+        ("labels 'joint'", config.labels == "joint"),
+        ("pair_ends", config.pair_ends is not None),
+        ("links", config.links is not None),
+    ):
+        if given and not config.pairs:
+            raise ConfigError(f"{name} serves pairs of spans, but pairs is false; set it, or leave it out.")
+    if config.links in ("attention", "gat") and config.hidden_size % 8:
+        raise ConfigError(
+            f"hidden_size is {config.hidden_size}; links {config.links!r} need a multiple of 8."
+        )
 
 
 def from_mapping(cls: type[ConfigT], values: Mapping[str, Any], where: str) -> ConfigT:

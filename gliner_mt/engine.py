@@ -13,14 +13,24 @@ from itertools import chain, islice
 from typing import final
 
 from gliner_mt.adapters import Adapters
-from gliner_mt.asking import Asked, Reading, Together, label_group, labels_asked, split
+from gliner_mt.asking import (
+    Asked,
+    Reading,
+    Together,
+    asked_later,
+    label_group,
+    labels_asked,
+    prompt_of,
+    split,
+)
 from gliner_mt.batch import Collator, Row, token_budget_batches
 from gliner_mt.errors import InputError
 from gliner_mt.label_vectors import LabelVectors
 from gliner_mt.labels import LabelEncoding, SeparateLabels
 from gliner_mt.model import SpanMatcher
+from gliner_mt.prompted_pairs import PromptedPairs
+from gliner_mt.prompting import PROMPTINGS, Prompting
 from gliner_mt.scoring import Document, Job, Scorer
-from gliner_mt.stated import collected
 from gliner_mt.tasks import Found, Queries
 from gliner_mt.tokenization import EncodedWord, WordTokenizer
 from gliner_mt.windows import Window, plan_windows
@@ -56,9 +66,11 @@ class Engine:
         limits: Limits,
         threshold: float,
         name: str = "the model",
+        prompting: Prompting = PROMPTINGS["labels"],
     ) -> None:
         self.model = model
         self.adapters = Adapters(model, name)
+        self.prompting = prompting
         self.labels = labels
         self.limits = limits
         self._threshold = threshold
@@ -97,9 +109,11 @@ class Engine:
         With each text comes the adapter that reads it, None being the base.
         """
         asked = labels_asked(queries, self._threshold, self._label_thresholds)
-        scorer = Scorer(self.model, queries, asked, self._temperature)
+        prompted = self._prompted_pairs(queries)
+        scorer = Scorer(self.model, queries, asked, temperature=self._temperature, prompted_pairs=prompted)
         waiting: deque[Document] = deque()
-        steps = self._jobs(texts, queries, cache(lambda adapter: self._readings(asked, adapter)), waiting)
+        readings = cache(lambda adapter: self._readings(asked, queries, adapter))
+        steps = self._jobs(texts, queries, readings, waiting)
         while taken := list(_take(steps, self.limits.batch_tokens * _READ_AHEAD)):
             self._score(scorer, list(chain.from_iterable(taken)))
             for document in waiting:
@@ -107,9 +121,11 @@ class Engine:
             while waiting and waiting[0].read:
                 yield waiting.popleft().found()
 
-    def _readings(self, asked: Sequence[Asked], adapter: str | None = None) -> list[Reading]:
+    def _readings(
+        self, asked: Sequence[Asked], queries: Sequence[Queries], adapter: str | None = None
+    ) -> list[Reading]:
         vectors = self.label_vectors(adapter)
-        return self._prompted(asked) if vectors is None else [self._apart(asked, vectors)]
+        return self._prompted(asked, queries) if vectors is None else [self._apart(asked, vectors)]
 
     def _apart(self, asked: Sequence[Asked], known: LabelVectors) -> Reading:
         """Return one reading of the bare text; its labels are scored in groups, to bound memory.
@@ -127,22 +143,49 @@ class Engine:
         )
         return Reading(self.labels.prompt([]), tuple(groups))
 
-    def _prompted(self, asked: Sequence[Asked]) -> list[Reading]:
+    def _prompted_pairs(self, queries: Sequence[Queries]) -> PromptedPairs | None:
+        pattern = self.prompting.relation
+        if pattern is None or not any(one.pairs for one in queries):
+            return None
+        room = self.limits.window_tokens // 2
+        instruction = self.prompting.relation_instruction
+        return PromptedPairs(
+            self.model, self.labels, pattern, instruction, room=room, batch=self.limits.batch_tokens
+        )
+
+    def _prompted(self, asked: Sequence[Asked], queries: Sequence[Queries]) -> list[Reading]:
+        """Read labels with the same instruction together, as far as half of a window holds them."""
+        together: dict[str, dict[int, Asked]] = defaultdict(dict)
+        for index, one in enumerate(asked):
+            phrased = self.prompting.phrased(one, queries[one.query])
+            if phrased is not None:
+                together[phrased.instruction][index] = phrased
+        return [
+            reading for instruction, own in together.items() for reading in self._instructed(instruction, own)
+        ]
+
+    def _instructed(self, instruction: str, phrased: Mapping[int, Asked]) -> Iterator[Reading]:
         """Split labels that would fill more than half of a window; as few readings as that allows."""
-        base = len(self.labels.prompt([]).ids)
-        room = self.limits.window_tokens // 2 - base
-        sizes = [len(self.labels.prompt([one.label.prompt]).ids) - base for one in asked]
+        lead = tuple(self.labels.tokenizer.encode(instruction, self.limits.window_tokens))
+        base, before = len(self.labels.prompt([]).ids), sum(len(word.ids) for word in lead)
+        room, asked = self.limits.window_tokens // 2 - base - before, list(phrased.values())
+        later = self.prompting.relation is not None
+        sizes = [
+            0 if later and one.of_pairs else len(prompt_of([one], self.labels).ids) - base for one in asked
+        ]
         for one, size in zip(asked, sizes, strict=True):
             if size > room:
+                taken, left = size + before, room + before
                 raise InputError(
-                    f"label {one.label.name!r} takes {size} sub-words; labels may take {room}, half of a "
+                    f"label {one.label.name!r} takes {taken} sub-words; labels may take {left}, half of a "
                     "window. Shorten it or its description, or load the model with a larger max_tokens."
                 )
-        return [self._prompt(asked, together) for together in split(asked, sizes, room)]
-
-    def _prompt(self, asked: Sequence[Asked], together: Together) -> Reading:
-        prompt = self.labels.prompt([asked[i].label.prompt for i in together.indices])
-        return Reading(prompt, (label_group(asked, together),))
+        places = list(phrased)
+        for part in split(asked, sizes, room):
+            repeated = frozenset(places[i] for i in part.repeated)
+            own = Together(tuple(places[i] for i in part.indices), repeated)
+            group = asked_later(phrased, own) if later else label_group(phrased, own)
+            yield Reading(prompt_of([phrased[i] for i in group.indices], self.labels), (group,), lead)
 
     def _jobs(
         self,
@@ -160,7 +203,8 @@ class Engine:
         for text, adapter in texts:
             readings = readings_of(adapter)
             budget = self._text_budget(readings)
-            document = Document(tuple(collected(one, text, tokenizer) for one in queries), adapter)
+            known = tuple(self.prompting.collected(one, text, tokenizer) for one in queries)
+            document = Document(text, known, adapter)
             waiting.append(document)
             for window, words in windows_of(text, tokenizer, budget, self.overlap, shared):
                 document.windows.append(window)
@@ -169,13 +213,15 @@ class Engine:
             yield []
 
     def _job(self, document: Document, words: Sequence[EncodedWord], reading: Reading) -> Job:
-        length = len(Row(reading.prompt, words)) + len(self.labels.tokenizer.suffix)
+        length = len(Row(reading.prompt, [*reading.lead, *words])) + len(self.labels.tokenizer.suffix)
         parts = tuple(one.parts(document.windows[-1]) for one in document.collected)
         return Job(document, len(document.windows) - 1, words, parts, reading, length)
 
     def _text_budget(self, readings: Sequence[Reading]) -> int:
         """Sub-words of text in a window beside the longest prompt."""
-        before = max(max(len(reading.prompt.ids), reading.prompt.text_position) for reading in readings)
+        before = max(max(reading.length, reading.prompt.text_position) for reading in readings)
+        if any(group.later for reading in readings for group in reading.groups):  # in as much room, later
+            before = max(before, self.limits.window_tokens // 2)
         return self.limits.window_tokens - before - len(self.labels.tokenizer.suffix)
 
     def _score(self, scorer: Scorer, jobs: Sequence[Job]) -> None:
@@ -187,8 +233,8 @@ class Engine:
             self.adapters.activate(adapter)
             for part in token_budget_batches([job.length for job in together], self.limits.batch_tokens):
                 batch = [together[i] for i in part]
-                rows = self._collate([Row(job.reading.prompt, job.words) for job in batch])
-                scorer.score(batch, rows.to(device))
+                rows = [Row(job.reading.prompt, [*job.reading.lead, *job.words]) for job in batch]
+                scorer.score(batch, self._collate(rows).to(device))
 
 
 def windows_of(

@@ -23,6 +23,7 @@ from gliner_mt.engine import Engine, Limits
 from gliner_mt.errors import ConfigError, InputError
 from gliner_mt.evaluation.ner import predict
 from gliner_mt.model import SpanMatcher
+from gliner_mt.prompting import PROMPTINGS
 from gliner_mt.tasks import LabelSpec, Queries, Task, parse_labels
 from gliner_mt.tokenization import WordTokenizer
 from gliner_mt.types import Example
@@ -66,12 +67,13 @@ class Extractor:
             batch_tokens=_BATCH_TOKENS.get(device, _BATCH_TOKENS_ELSEWHERE),
             logits=_LOGITS.get(device, _LOGITS_ELSEWHERE),
         )
-        self._engine = Engine(model.eval(), build_labels(config, tokenizer), limits, config.threshold, name)
+        labels, prompting = build_labels(config, tokenizer), PROMPTINGS[config.prompts]
+        self._engine = Engine(model.eval(), labels, limits, config.threshold, name, prompting)
         self._engine.calibrate(config.threshold, config.label_thresholds, config.temperature)
         self._in_use: str | None = None
 
     @classmethod
-    def load(
+    def load(  # noqa: PLR0913 - each is a choice of its own, by name
         cls,
         model: str | Path | None = None,
         *,
@@ -80,6 +82,7 @@ class Extractor:
         attention: str = "auto",
         max_tokens: int | None = None,
         adapter: str | Path | None = None,
+        prompts: str | None = None,
         local_files_only: bool = False,
     ) -> "Extractor":
         """Load a model: None is the one in the package; else a folder, or an id on the Hugging Face hub.
@@ -91,6 +94,8 @@ class Extractor:
             attention: "auto", "packed" (no padding), "flash" (packed, with flash-attn), "sdpa" or "eager".
             max_tokens: sub-words of a window, labels included; None takes the model's own.
             adapter: an adapter of the model, a folder or hub id, to be used from the start (`add_adapter`).
+            prompts: how tasks are asked: as "labels" alone, or in the prompts of "multitask" checkpoints;
+                None takes the model's own way.
             local_files_only: never use the network.
 
         Raises:
@@ -106,6 +111,7 @@ class Extractor:
         else:
             parts = load_model(folder, attention)
         config, matcher, tokenizer = parts
+        config = config if prompts is None else replace(config, prompts=prompts)
         matcher = matcher.to(device=place, dtype=kind)
         name = "embedded model" if model is None else str(model)
         for part in matcher.modules():
@@ -174,7 +180,8 @@ class Extractor:
         if isinstance(task, type) or not isinstance(task, Task):
             raise InputError(f'task is {task!r}; expected a task such as NER(["person", "city"]).')
         queries = task.queries()
-        if self._engine.model.pairs is None and any(one.pairs for one in queries):
+        relates = self._engine.model.pairs is not None or self._engine.prompting.relation is not None
+        if not relates and any(one.pairs for one in queries):
             raise InputError(
                 f"{type(task).__name__} relates pairs of spans, and {self._name} cannot: its config has no "
                 f"pairs. Expected a model that was trained on relations; this one takes {', '.join(_TASKS)}."

@@ -1,12 +1,12 @@
 """How labels meet the text: laid out before it, in one sequence, or apart, for an encoder of their own.
 
-`PromptLabels` is GLiNER's prompt, in which labels stand one after the other. `ParallelLabels` lays every
-label at the same positions, out of sight of the other labels, so that their order changes nothing.
-`SeparateLabels` are sequences of their own, and the text stands alone.
+`PromptLabels` is GLiNER's prompt, in which labels stand one after the other; in `JointLabels` relations
+follow the types of spans. `ParallelLabels` lays every label at the same positions, out of sight of the other
+labels, so that their order changes nothing. `SeparateLabels` are sequences of their own, without the text.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, chain
 from typing import final
@@ -25,7 +25,8 @@ class Prompt:
     `text_position` that of the first sub-word of the text; None leaves counting to the backbone.
     `groups`: 0 for sub-words that see everything, n for those of the n-th label, which see themselves and
     group 0. `label_first`, `label_last`: the sub-words, both inclusive, whose mean stands for each label.
-    `apart`: each label as a sequence of its own, special tokens included, if it is not among `ids`.
+    `apart`: each label as a sequence of its own, special tokens included, if it is not among `ids`. `raw`:
+    places of the labels whose vectors do not pass the label projection.
     """
 
     ids: tuple[int, ...]
@@ -35,6 +36,7 @@ class Prompt:
     positions: tuple[int, ...] | None = None
     text_position: int = 0
     apart: tuple[tuple[int, ...], ...] = ()
+    raw: frozenset[int] = frozenset()
 
     @property
     def n_labels(self) -> int:
@@ -46,8 +48,8 @@ class LabelEncoding(ABC):
     """Lays labels out before a text, or apart from it."""
 
     @abstractmethod
-    def prompt(self, labels: Sequence[str]) -> Prompt:
-        """Return the layout of `labels`, in their order."""
+    def prompt(self, labels: Sequence[str], relations: Collection[int] = ()) -> Prompt:
+        """Return the layout of `labels`, in their order; those at the places `relations` are of pairs."""
 
     @property
     @abstractmethod
@@ -75,14 +77,58 @@ class PromptLabels(LabelEncoding):
         """The tokenizer of text and labels."""
         return self._tokenizer
 
-    def prompt(self, labels: Sequence[str]) -> Prompt:
-        """Return the layout of `labels`, in their order."""
+    def prompt(self, labels: Sequence[str], relations: Collection[int] = ()) -> Prompt:
+        """Return the layout of `labels`, in their order, those of relations like the others."""
         prefix = self._tokenizer.prefix
         blocks = [(self._marker_id, *ids) for ids in self._tokenizer.words(labels)]
         ids = (*prefix, *chain.from_iterable(blocks), self._separator_id)
         starts = list(accumulate((len(block) for block in blocks), initial=len(prefix)))[:-1]
         at = tuple(start + self._offset for start in starts)
         return Prompt(ids=ids, groups=(0,) * len(ids), label_first=at, label_last=at)
+
+
+@final
+class JointLabels(LabelEncoding):
+    """`prefix <<ENT>> type … <<SEP>> <<REL>> relation … <<SEP>> text` (GLiNER-relex).
+
+    As in `PromptLabels`, a marker's vector stands for its label, or that of the sub-word behind it. Relations
+    have a marker of their own, `relation_marker_id`, and their vectors do not pass the label projection.
+    """
+
+    def __init__(
+        self,
+        tokenizer: WordTokenizer,
+        marker_id: int,
+        relation_marker_id: int,
+        separator_id: int,
+        *,
+        marker_is_label: bool = True,
+    ) -> None:
+        self._tokenizer = tokenizer
+        self._marker_id = marker_id
+        self._relation_marker_id = relation_marker_id
+        self._separator_id = separator_id
+        self._offset = 0 if marker_is_label else 1
+
+    @property
+    def tokenizer(self) -> WordTokenizer:
+        """The tokenizer of text and labels."""
+        return self._tokenizer
+
+    def prompt(self, labels: Sequence[str], relations: Collection[int] = ()) -> Prompt:
+        """Return the layout of `labels`; places are those in `labels`, wherever a label stands."""
+        words, raw = self._tokenizer.words(labels), frozenset(relations)
+        ids, at = list(self._tokenizer.prefix), [0] * len(labels)
+        for marker, places in (
+            (self._marker_id, [n for n in range(len(labels)) if n not in raw]),
+            (self._relation_marker_id, sorted(raw)),
+        ):
+            for place in places:
+                at[place] = len(ids) + self._offset
+                ids += (marker, *words[place])
+            ids.append(self._separator_id)
+        first = tuple(at)
+        return Prompt(tuple(ids), (0,) * len(ids), label_first=first, label_last=first, raw=raw)
 
 
 @final
@@ -106,8 +152,8 @@ class ParallelLabels(LabelEncoding):
         """The tokenizer of text and labels."""
         return self._tokenizer
 
-    def prompt(self, labels: Sequence[str]) -> Prompt:
-        """Return the layout of `labels`, in their order."""
+    def prompt(self, labels: Sequence[str], relations: Collection[int] = ()) -> Prompt:
+        """Return the layout of `labels`, in their order, those of relations like the others."""
         prefix = self._tokenizer.prefix
         blocks = [(self._marker_id, *ids) for ids in self._tokenizer.words(labels)]
         starts = tuple(accumulate((len(block) for block in blocks), initial=len(prefix)))
@@ -147,7 +193,7 @@ class SeparateLabels(LabelEncoding):
         """The tokenizer of the text."""
         return self._tokenizer
 
-    def prompt(self, labels: Sequence[str]) -> Prompt:
+    def prompt(self, labels: Sequence[str], relations: Collection[int] = ()) -> Prompt:
         """Return what stands before a text, and `labels` apart, in their order.
 
         Raises:

@@ -12,6 +12,7 @@ from gliner_mt.backbones import Backbone
 from gliner_mt.batch import Batch
 from gliner_mt.fusion import CrossFuser
 from gliner_mt.heads import SpanHead, Spans
+from gliner_mt.links import Links
 from gliner_mt.pairs import PairContext, PairHead, Pairs
 
 
@@ -80,6 +81,13 @@ class Scores(NamedTuple):
     pairs: Float[Tensor, "p c"] | None = None
 
 
+class PairScores(NamedTuple):
+    """Logits of pairs; of models that ask it, the probabilities that the two are related at all."""
+
+    logits: Float[Tensor, "p c"]
+    links: Float[Tensor, " p"] | None
+
+
 @final
 class SpanMatcher(nn.Module):
     """Matches every span of a text with every label asked of it.
@@ -87,7 +95,8 @@ class SpanMatcher(nn.Module):
     `projection` maps backbone vectors to the head's size, `lstm` runs over words, `label_projection` over
     labels; `nn.Identity` and None leave a step out. Labels are read where they stand in the text's rows or,
     with a `label_encoder`, apart. With a `fuser`, words and labels then read each other. `pairs` scores pairs
-    of spans, if the model relates them; `pair_context` adds what stands between the two. The parts are passed
+    of spans, if the model relates them; `pair_context` adds what stands between the two, `links` says which
+    are related at all, and `ends` makes the vectors of such spans, None being `head`. The parts are passed
     in: see `build_model`.
     """
 
@@ -104,6 +113,8 @@ class SpanMatcher(nn.Module):
         fuser: CrossFuser | None = None,
         pairs: PairHead | None = None,
         pair_context: PairContext | None = None,
+        links: Links | None = None,
+        ends: SpanHead | None = None,
     ) -> None:
         super().__init__()
         self.backbone = backbone
@@ -115,6 +126,8 @@ class SpanMatcher(nn.Module):
         self.head = head
         self.pairs = pairs
         self.pair_context = pair_context
+        self.links = links
+        self.ends = ends
         self.pooling = pooling
 
     @property
@@ -131,7 +144,8 @@ class SpanMatcher(nn.Module):
         if beside is None:
             return Scores(spans)
         stated = self.head.score(words, labels, beside.stated)
-        return Scores(spans, stated, self.relate(words, labels, beside.ends, beside.pairs))
+        related = self.relate(words, labels, beside.ends, beside.pairs)
+        return Scores(spans, stated, None if related is None else related.logits)
 
     def read(self, batch: Batch) -> tuple[Float[Tensor, "b w d"], Float[Tensor, "b c d"]]:
         """Return the vectors of the words and of the labels that the batch holds."""
@@ -142,7 +156,8 @@ class SpanMatcher(nn.Module):
         if batch.apart is not None:
             return words, self.label_vectors(batch.apart)[batch.label_row]
         labels = pool(hidden, batch.label_first, batch.label_last, Pooling.MEAN)
-        return words, self.label_projection(labels)
+        projected: Tensor = self.label_projection(labels)
+        return words, projected if batch.raw is None else torch.where(batch.raw[..., None], labels, projected)
 
     def label_vectors(self, labels: Batch) -> Float[Tensor, "n d"]:
         """Return the vectors of labels that stand apart; they are the same for every text."""
@@ -166,13 +181,14 @@ class SpanMatcher(nn.Module):
 
     def relate(
         self, words: Float[Tensor, "b w d"], labels: Float[Tensor, "b c d"], ends: Spans, pairs: Pairs
-    ) -> Float[Tensor, "p c"] | None:
-        """Return the logits of pairs of the spans `ends` with the labels; None without a pair head."""
+    ) -> PairScores | None:
+        """Return the scores of pairs of the spans `ends` with the labels; None without a pair head."""
         if self.pairs is None:
             return None
+        vectors = (self.head if self.ends is None else self.ends).vectors(words, ends)
         context = None if self.pair_context is None else self.pair_context(words, ends, pairs)
-        logits: Tensor = self.pairs(self.head.vectors(words, ends), labels, pairs, context)
-        return logits
+        links = None if self.links is None else self.links(vectors, ends.row, pairs)
+        return PairScores(self.pairs(vectors, labels, pairs, context), links)
 
 
 def pool(

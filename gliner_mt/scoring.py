@@ -16,7 +16,8 @@ from gliner_mt.decode import Candidate
 from gliner_mt.heads import Spans
 from gliner_mt.model import SpanMatcher
 from gliner_mt.pairs import Pairs
-from gliner_mt.related import Mention, Related
+from gliner_mt.prompted_pairs import Ask, PromptedPairs
+from gliner_mt.related import Mention, Place, Related
 from gliner_mt.tasks import Found, Queries
 from gliner_mt.tokenization import EncodedWord
 from gliner_mt.windows import Window
@@ -31,6 +32,7 @@ class Document:
     `adapter`: that with which it is read; None is the base.
     """
 
+    text: str
     collected: tuple[Collected, ...]
     adapter: str | None = None
     windows: list[Window] = field(default_factory=list)
@@ -76,7 +78,10 @@ class _Read(NamedTuple):
 
 
 class _Block(NamedTuple):
-    """The pairs that a query asks about in a row, and its relations; `columns` are their places."""
+    """The pairs that a query asks about in a row, and its relations; `columns` are their places.
+
+    `others` are spans found there that are not paired, but known to a model that asks what is linked.
+    """
 
     row: int
     related: Related
@@ -84,6 +89,7 @@ class _Block(NamedTuple):
     columns: Sequence[int]
     mentions: Sequence[Mention]
     pairs: Sequence[tuple[int, int]]
+    others: Sequence[Place]
 
     @property
     def share(self) -> int:
@@ -99,10 +105,13 @@ class Scorer:
         model: SpanMatcher,
         queries: Sequence[Queries],
         asked: Sequence[Asked],
+        *,
         temperature: float = 1.0,
+        prompted_pairs: PromptedPairs | None = None,
     ) -> None:
         self._temperature = temperature
         self._model = model
+        self._prompted_pairs = prompted_pairs
         self._queries = queries
         self._asked = asked
 
@@ -132,8 +141,10 @@ class Scorer:
         spans = head.find(self._calibrated(head(read.words, read.labels)), read.n_words, thresholds)
         for row, start, end, label, score in zip(*(column.tolist() for column in spans), strict=True):
             index, job = read.groups[row].indices[label], read.jobs[row]
-            asked = self._asked[index]
-            one = Candidate(start, end, asked.index, score)
+            asked, lead = self._asked[index], len(job.reading.lead)
+            if start < lead:  # words of an instruction are no candidates
+                continue
+            one = Candidate(start - lead, end - lead, asked.index, score)
             found[row][asked.query].append(one)
             if index not in read.groups[row].repeated:
                 collected = job.document.collected[asked.query]
@@ -145,13 +156,15 @@ class Scorer:
         places = [
             (row, query, part)
             for row, job in enumerate(read.jobs)
-            for query, parts in enumerate(job.parts)
-            for part in parts
+            for query in sorted({self._asked[index].query for index in read.groups[row].indices})
+            for part in job.parts[query]
             if self._queries[query].labels
         ]
         if not places:
             return
-        spans = _spans([(row, part.word_start, part.word_end) for row, _, part in places], read.words)
+        leads = [len(job.reading.lead) for job in read.jobs]
+        words = [(row, part.word_start + leads[row], part.word_end + leads[row]) for row, _, part in places]
+        spans = _spans(words, read.words)
         logits = self._calibrated(self._model.head.score(read.words, read.labels, spans)).tolist()
         for (row, query, part), of_span in zip(places, logits, strict=True):
             job, group = read.jobs[row], read.groups[row]
@@ -163,11 +176,15 @@ class Scorer:
     def _relate(self, read: _Read, found: Sequence[_InRow]) -> None:
         """Score pairs of the spans that were found or stated with the relations that are asked of them."""
         blocks = [block for row in range(len(read.jobs)) for block in self._blocks(read, row, found[row])]
+        if self._prompted_pairs is not None:
+            self._ask_pairs(read, blocks, self._prompted_pairs)
+            return
         ends: list[tuple[int, int, int]] = []
         pairs: list[tuple[int, int, int]] = []
         for block in blocks:
             pairs += [(block.row, len(ends) + head, len(ends) + tail) for head, tail in block.pairs]
-            ends += [(block.row, one.word_start, one.word_end) for one in block.mentions]
+            ends += [(block.row, *one.place(0)) for one in block.mentions]
+            ends += [(block.row, *place) for place in block.others]
         if not pairs:
             return
         device = read.words.device
@@ -175,10 +192,22 @@ class Scorer:
         scores = self._model.relate(read.words, read.labels, _spans(ends, read.words), Pairs(*columns))
         if scores is None:
             raise TypeError("pairs were asked of a model that has no pair head")
-        logits, at = self._calibrated(scores).cpu(), 0
+        at = 0
         for block in blocks:
-            _note(read.jobs[block.row], block, logits[at : at + len(block.pairs)][:, list(block.columns)])
+            of_block = slice(at, at + len(block.pairs))
+            logits = self._calibrated(scores.logits[of_block, list(block.columns)]).cpu()
+            links = None if scores.links is None else scores.links[of_block].float().cpu()
+            _note(read.jobs[block.row], block, logits, links)
             at += len(block.pairs)
+
+    def _ask_pairs(self, read: _Read, blocks: Sequence[_Block], prompted: PromptedPairs) -> None:
+        for block in blocks:
+            job = read.jobs[block.row]
+            if block.pairs:
+                spans = [one.place(0) for one in block.mentions]
+                words = [one.words for one in block.asked]
+                logits = prompted.logits(Ask(job.words, job.document.text, spans, block.pairs, words))
+                _note(job, block, self._calibrated(logits), None)
 
     def _calibrated(self, logits: Tensor) -> Tensor:
         """Return the logits whose sigmoid is the score that people see."""
@@ -187,20 +216,28 @@ class Scorer:
     def _blocks(self, read: _Read, row: int, found: _InRow) -> list[_Block]:
         job, blocks = read.jobs[row], []
         for query, collected in enumerate(job.document.collected):
-            asked = [(column, self._asked[index]) for column, index in enumerate(read.groups[row].indices)]
-            own = [(column, one) for column, one in asked if one.query == query and one.of_pairs]
+            own = self._relations(query, read.groups[row])
             if collected.related is None or not own:
                 continue
             mentions = collected.mentions(job.parts[query], found.get(query, []))
             best, pairs = collected.related.propose(mentions)
             columns, relations = zip(*own, strict=True)
-            block = _Block(row, collected.related, relations, columns, best, pairs)
+            others: set[Place] = set()
+            if self._model.links is not None:
+                found_at = {(one.word_start, one.word_end) for one in found.get(query, [])}
+                others = found_at - {one.place(0) for one in best}
+            block = _Block(row, collected.related, relations, columns, best, pairs, sorted(others))
             collected.related.remember(job.at, job.window.word_start, block.share, best)
             blocks.append(block)
         return blocks
 
+    def _relations(self, query: int, group: LabelGroup) -> list[tuple[int, Asked]]:
+        """Return the relations of a query that a group asks, with their columns."""
+        columns = enumerate(self._asked[index] for index in group.later or group.indices)
+        return [(n, one) for n, one in columns if one.query == query and one.of_pairs]
 
-def _note(job: Job, block: _Block, logits: Float[Tensor, "p c"]) -> None:
+
+def _note(job: Job, block: _Block, logits: Float[Tensor, "p r"], links: Float[Tensor, " p"] | None) -> None:
     """Note the pairs that pass the threshold of a relation; of symmetric ones, one for both directions."""
     places = {pair: n for n, pair in enumerate(block.pairs)}
     reverse = torch.tensor([places.get((tail, head), n) for (head, tail), n in places.items()]).long()
@@ -208,7 +245,10 @@ def _note(job: Job, block: _Block, logits: Float[Tensor, "p c"]) -> None:
     symmetric = torch.tensor([label.symmetric for label in labels])
     scores = torch.where(symmetric, (logits + logits[reverse]) / 2, logits).sigmoid()
     thresholds = torch.tensor([one.threshold for one in block.asked])
-    for n, column in (scores > thresholds).nonzero().tolist():
+    passed = scores > thresholds
+    if links is not None:
+        passed &= links[:, None] > torch.tensor([one.link_threshold for one in block.asked])
+    for n, column in passed.nonzero().tolist():
         head, tail = (block.mentions[end] for end in block.pairs[n])
         label = labels[column]
         twice = label.symmetric and tail[:2] < head[:2]

@@ -1,4 +1,7 @@
+import functools
 import os
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -48,3 +51,21 @@ def any_extractor(config: ModelConfig, model: SpanMatcher, tokenizer: WordTokeni
 def extractor(tokenizer: WordTokenizer) -> Extractor:
     """Return an extractor made as the embedded one is: parallel labels, marker head, word shapes."""
     return tiny_extractor(tokenizer, **VARIANTS["parallel-marker"])
+
+
+@pytest.fixture(scope="session")
+def backbone(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Return a maker of folders with a tiny backbone of a kind, for published models; each is made once."""
+    from parity_labels import write_decoder, write_label_encoder  # they import the package gliner
+    from parity_models import LABELS, TEXTS, write_backbone
+
+    @functools.cache
+    def make(kind: str, longest: int = 512) -> Path:
+        folder = tmp_path_factory.mktemp(kind)
+        if kind == "labels":
+            return write_label_encoder(folder)
+        if kind in ("llama", "qwen2"):
+            return write_decoder(folder, kind)
+        return write_backbone(folder, kind, [*TEXTS, *LABELS], longest=longest)
+
+    return make

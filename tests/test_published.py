@@ -1,4 +1,3 @@
-import functools
 import json
 import shutil
 from collections.abc import Callable
@@ -20,7 +19,6 @@ from parity_models import (
     difference,
     edit_config,
     edit_weights,
-    write_backbone,
 )
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
@@ -31,15 +29,6 @@ from gliner_mt.checkpoint.published import is_published, load_published
 from gliner_mt.windows import plan_windows
 
 CLOSE = 1e-5
-
-
-@pytest.fixture(scope="module")
-def backbone(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    @functools.cache
-    def make(kind: str, longest: int = 512) -> Path:
-        return write_backbone(tmp_path_factory.mktemp(kind), kind, [*TEXTS, *LABELS], longest=longest)
-
-    return make
 
 
 @pytest.fixture(scope="module")

@@ -129,7 +129,7 @@ def test_more_lstm_layers_in_the_config_than_in_the_weights(copy: Path) -> None:
         ("token_rep_layer.bert_layer.layers_fuser.W1.weight", "fuses its encoder's layers"),
         ("decoder.decoder_layer.model.x", "generates labels"),
         ("token_rep_layer.decoder_layer.model.x", "streaming"),
-        ("pair_rep_layer.0.weight", "relation extraction"),
+        ("triples_score_layer.x", "scores triples"),
         ("span_rep_layer.context_encoder.x", "encoder before its head"),
         ("scorer.proj_token.weight", "represent_spans"),
         ("precomputed_prompts", "compressed prompts"),

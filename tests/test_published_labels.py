@@ -1,6 +1,5 @@
 """Bi- and poly-encoders, decoders and other label forms: the answers of `gliner` on models that it saves."""
 
-import functools
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from parity_labels import SCHEMAS, Bidirectional, apart, encoder_config, write_decoder, write_label_encoder
+from parity_labels import SCHEMAS, Bidirectional, apart, encoder_config
 from parity_models import (
     LABELS,
     OVERLAPS,
@@ -31,20 +30,6 @@ from gliner_mt.extractor import Extractor
 from gliner_mt.tasks import NER
 
 CLOSE = 1e-5
-
-
-@pytest.fixture(scope="module")
-def backbone(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    @functools.cache
-    def make(kind: str) -> Path:
-        folder = tmp_path_factory.mktemp(kind)
-        if kind == "labels":
-            return write_label_encoder(folder)
-        if kind in ("llama", "qwen2"):
-            return write_decoder(folder, kind)
-        return write_backbone(folder, kind, [*TEXTS, *LABELS])
-
-    return make
 
 
 @pytest.fixture(scope="module")

@@ -144,7 +144,7 @@ def spread_pairs(model: SpanMatcher, pairs: PairHead, batch: Batch) -> None:
     def logits() -> Tensor:
         scores = model.relate(words, labels, ends, both)
         assert scores is not None
-        return scores
+        return scores.logits
 
     last.bias -= torch.linalg.lstsq(labels[0], logits().mean(0)[:, None]).solution[:, 0]
     scale = 2.5 / logits().std()

@@ -1,4 +1,4 @@
-"""Published GLiNER checkpoints, as `gliner` saves them: uni-, bi- and poly-encoders with a span head.
+"""Published GLiNER checkpoints, as `gliner` saves them: uni-, bi- and poly-encoders, and relex models.
 
 A checkpoint is a folder with gliner_config.json, model.safetensors or pytorch_model.bin, and often a
 tokenizer. Which modules there are and how large they are is read from the weights; the config tells what
@@ -27,7 +27,7 @@ from gliner_mt.checkpoint.published_files import (
     read_published_weights,
 )
 from gliner_mt.checkpoint.published_keys import Parts, published_name, read_parts, used
-from gliner_mt.config import ModelConfig, from_mapping, nearest
+from gliner_mt.config import LINKS, ModelConfig, from_mapping, nearest
 from gliner_mt.errors import CheckpointError, ConfigError
 from gliner_mt.model import SpanMatcher
 from gliner_mt.tokenization import WordTokenizer
@@ -62,6 +62,18 @@ class _Settings:
     labels_encoder: str = ""
     labels_encoder_config: Mapping[str, Any] | None = None
     post_fusion_schema: str = ""
+    relations_layer: str = ""
+    triples_layer: str = ""
+    embed_rel_token: bool = True
+    rel_token: str = "<<REL>>"
+    rel_token_index: int = -1
+
+    @property
+    def added(self) -> tuple[str, ...]:
+        """The tokens that are added to a tokenizer without them."""
+        if self.relations_layer:
+            return self.ent_token, self.sep_token, self.rel_token
+        return _FLERT, self.ent_token, self.sep_token
 
     @property
     def legacy(self) -> bool:
@@ -101,6 +113,7 @@ def load_published(
         fast = _prompt_tokenizer(text, settings, parts)
         tokenizer = WordTokenizer(fast.backend_tokenizer, _pad_id(fast))
         values |= _prompt_values(settings, fast, folder)
+        values |= _pair_values(settings, parts, fast, folder)
     config = ModelConfig(**values)
     model = build_model(config, attention)
     own = model.state_dict()
@@ -158,7 +171,18 @@ def _text_values(settings: _Settings, parts: Parts, text: Encoder) -> dict[str, 
         "lstm_layers": parts.lstm_layers,
         "pooling": settings.subtoken_pooling,
         "dropout": settings.dropout,
+        "prompts": "multitask" if _is_multitask(text.checkpoint, parts) else "labels",
     }
+
+
+def _is_multitask(folder: Path, parts: Parts) -> bool:
+    """Say whether a checkpoint was trained on prompts of many tasks; nothing but its name tells.
+
+    Files of the hub lie in `models--OWNER--NAME/snapshots/REVISION`.
+    """
+    names = [folder.name, *(part for part in folder.parts if part.startswith("models--"))]
+    token_level = parts.head == "boundary" and not parts.label_encoder
+    return token_level and any("multitask" in name for name in names)
 
 
 def _backbone_values(encoder: Encoder, n_tokens: int | None) -> dict[str, Any]:
@@ -171,7 +195,8 @@ def _prompt_values(settings: _Settings, tokenizer: PreTrainedTokenizerFast, fold
     marker_id, separator_id = map(
         tokenizer.backend_tokenizer.token_to_id, (settings.ent_token, settings.sep_token)
     )
-    expected = len(tokenizer) - 2 if settings.legacy else settings.class_token_index
+    first = len(tokenizer) - len(settings.added) + settings.added.index(settings.ent_token)
+    expected = first if settings.legacy else settings.class_token_index
     if marker_id != expected or separator_id is None:
         raise CheckpointError(
             f"the tokenizer of {folder} has {settings.ent_token} at {marker_id} and {settings.sep_token} at "
@@ -182,6 +207,42 @@ def _prompt_values(settings: _Settings, tokenizer: PreTrainedTokenizerFast, fold
         "marker_id": marker_id,
         "separator_id": separator_id,
         "marker_is_label": settings.embed_ent_token,
+    }
+
+
+def _pair_values(
+    settings: _Settings, parts: Parts, tokenizer: PreTrainedTokenizerFast, folder: Path
+) -> dict[str, Any]:
+    """Return the settings of relations between spans, if the model knows any (relex)."""
+    layer = settings.relations_layer.lower()
+    if not layer:
+        return {}
+    if settings.triples_layer:
+        raise CheckpointError(
+            f"{folder} scores triples by {settings.triples_layer!r} (triples_layer), which is not supported; "
+            "expected a relation extraction model with a pair_rep_layer."
+        )
+    links = {"attn": "attention", "none": None}.get(layer, layer)
+    if links is not None and links not in LINKS:
+        raise ConfigError(f"relations_layer of {folder} is {layer!r}{nearest(layer, (*LINKS, 'none'))}.")
+    if settings.embed_rel_token != settings.embed_ent_token:
+        raise CheckpointError(
+            f"embed_rel_token of {folder} is {settings.embed_rel_token}, embed_ent_token the contrary, which "
+            "is not supported; expected vectors of types and of relations to be read at the same places."
+        )
+    marker_id = tokenizer.backend_tokenizer.token_to_id(settings.rel_token)
+    expected = len(tokenizer) - 1 if settings.legacy else settings.rel_token_index
+    if marker_id is None or marker_id != expected:
+        raise CheckpointError(
+            f"the tokenizer of {folder} has {settings.rel_token} at {marker_id}; its config expects it at "
+            f"{expected}. Tokenizer and config must belong to the same model: fetch all of its files again."
+        )
+    return {
+        "labels": "joint",
+        "relation_marker_id": marker_id,
+        "pairs": True,
+        "pair_ends": "marker" if parts.head == "boundary" else None,
+        "links": links,
     }
 
 
@@ -201,7 +262,7 @@ def _prompt_tokenizer(text: Encoder, settings: _Settings, parts: Parts) -> PreTr
     """Return the tokenizer of texts and prompts."""
     tokenizer = _text_tokenizer(text)
     if settings.legacy:
-        tokenizer.add_tokens([_FLERT, settings.ent_token, settings.sep_token], special_tokens=True)
+        tokenizer.add_tokens(list(settings.added), special_tokens=True)
     rows, n_tokens = parts.n_tokens, len(tokenizer)
     # Rows beyond a saved tokenizer are padding; but tokens added here have the right ids only at the end.
     if rows is None or rows == n_tokens or (rows > n_tokens and not settings.legacy):

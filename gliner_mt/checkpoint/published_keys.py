@@ -35,6 +35,13 @@ _MARKER_HEAD = (
     (f"{_MARKER}project_end.", "head.end."),
     (f"{_MARKER}out_project.", "head.joint."),
 )
+_PAIRS = (
+    ("pair_rep_layer.", "pairs.joint."),
+    ("relations_rep_layer.relation_rep_layer.", "links."),
+    (f"{_MARKER}project_start.", "ends.start."),
+    (f"{_MARKER}project_end.", "ends.end."),
+    (f"{_MARKER}out_project.", "ends.joint."),
+)
 _BOUNDARY_HEAD = (
     ("scorer.proj_token.", "head.token."),
     ("scorer.proj_label.", "head.label."),
@@ -56,9 +63,7 @@ _IDLE_APART, _IDLE_IN_PROMPTS = "rnn.", _FUSER
 _UNSUPPORTED = (
     ("decoder.", "a model that generates labels (labels_decoder)"),
     ("token_rep_layer.decoder_layer.", "a streaming model with a causal decoder"),
-    ("relations_rep_layer.", "a relation extraction model (relex)"),
-    ("pair_rep_layer.", "a relation extraction model (relex)"),
-    ("triples_score_layer.", "a relation extraction model (relex)"),
+    ("triples_score_layer.", "a relation extraction model that scores triples (triples_layer)"),
     ("token_rep_layer.bert_layer.layers_fuser.", "a model that fuses its encoder's layers (fuse_layers)"),
     ("span_rep_layer.context_encoder.", "a model with an encoder before its head (span_encoder_config)"),
     ("precomputed_", "a model with fixed labels in compressed prompts (precomputed_prompts_mode)"),
@@ -91,9 +96,11 @@ def read_parts(weights: Mapping[str, Tensor], source: object) -> Parts:
     for prefix, architecture in _UNSUPPORTED:
         if any(key.startswith(prefix) for key in weights):
             raise _unsupported(source, architecture)
-    markers = any(key.startswith("span_rep_layer.") for key in weights)
+    markers, pairs = (
+        any(key.startswith(prefix) for key in weights) for prefix in ("span_rep_layer.", "pair_rep_layer.")
+    )
     if "scorer.proj_token.weight" in weights:
-        if markers:
+        if markers and not pairs:
             raise _unsupported(source, "a token-level model that scores spans once more (represent_spans)")
         head, size = "boundary", weights["scorer.proj_token.weight"].shape[1]
     elif f"{_MARKER}out_project.weight" in weights:
@@ -139,7 +146,7 @@ def used(weights: Mapping[str, Tensor], parts: Parts) -> dict[str, Tensor]:
 
 def published_name(key: str, head: str) -> str:
     """Return the published name of our parameter `key`, in a model with this head."""
-    for theirs, ours in (*_SHARED, *_HEADS[head]):
+    for theirs, ours in (*_SHARED, *_HEADS[head], *_PAIRS):
         if key.startswith(ours):
             return theirs + key.removeprefix(ours)
     return key
@@ -148,5 +155,5 @@ def published_name(key: str, head: str) -> str:
 def _unsupported(source: object, architecture: str) -> CheckpointError:
     return CheckpointError(
         f"{source} is {architecture}, which is not supported; expected a uni-, bi- or poly-encoder with a "
-        "marker or token-level head, such as urchade/gliner_medium-v2.1."
+        "marker or token-level head, with or without relations, such as urchade/gliner_medium-v2.1."
     )

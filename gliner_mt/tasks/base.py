@@ -117,12 +117,14 @@ class PairQueries:
     """What is asked of pairs of spans.
 
     `threshold` holds for relations without their own; None takes the model's default. In each window, the
-    `max_spans` best spans that any relation admits are paired: this bounds the cost.
+    `max_spans` best spans that any relation admits are paired: this bounds the cost. `link_threshold` holds
+    for links, in models that ask first whether two spans are related at all; None takes that of the spans.
     """
 
     labels: tuple[RelationLabel, ...]
     threshold: float | None = None
     max_spans: int = 64
+    link_threshold: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,9 @@ class Relations:
     takes those that the relations name, or "entity" if they name none. `spans` are given instead of found,
     in characters: (start, end), (start, end, type), or spans of any task. They belong to one text, so
     `extract` it. `threshold` is what a relation's probability must exceed, `entity_threshold` an entity's
-    (None or "auto": the model's). `max_spans` best spans of a window are paired.
+    (None or "auto": the model's). `max_spans` best spans of a window are paired. Some models ask first
+    whether two spans are linked at all; `link_threshold` is what that probability must exceed (None: as for
+    entities).
     """
 
     relations: tuple[RelationLabel, ...]
@@ -44,6 +46,7 @@ class Relations:
     threshold: float | None = None
     entity_threshold: float | None = None
     max_spans: int = 64
+    link_threshold: float | None = None
 
     def __init__(
         self,
@@ -54,6 +57,7 @@ class Relations:
         threshold: float | str | None = None,
         entity_threshold: float | str | None = None,
         max_spans: int = 64,
+        link_threshold: float | None = None,
     ) -> None:
         if entities is not None and spans is not None:
             raise InputError("entities and spans are both given; give types to look for, or known spans.")
@@ -66,11 +70,12 @@ class Relations:
         object.__setattr__(self, "spans", known)
         object.__setattr__(self, "threshold", own_threshold(threshold, "threshold"))
         object.__setattr__(self, "entity_threshold", own_threshold(entity_threshold, "entity_threshold"))
+        object.__setattr__(self, "link_threshold", own_threshold(link_threshold, "link_threshold"))
         object.__setattr__(self, "max_spans", at_least_one(max_spans, "max_spans"))
 
     def queries(self) -> tuple[Queries]:
         """Return the types of entities, or the spans given, and the relations between them."""
-        pairs = PairQueries(self.relations, self.threshold, self.max_spans)
+        pairs = PairQueries(self.relations, self.threshold, self.max_spans, self.link_threshold)
         if self.spans is None:
             return (Queries(self.entities, self.entity_threshold, pairs=pairs),)
         return (Queries((), candidates=Candidates.GIVEN, given=self.spans, pairs=pairs),)

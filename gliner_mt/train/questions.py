@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from gliner_mt.asking import labels_asked
+from gliner_mt.asking import labels_asked, prompt_of
 from gliner_mt.batch import Batch, Collator, Row
 from gliner_mt.collected import Stated
 from gliner_mt.heads import Gold, Spans
@@ -90,7 +90,7 @@ def question_row(
     """Return a question as a row of up to `row_tokens` sub-words; what is right beyond them is left out."""
     queries = question.queries
     asked = labels_asked((queries,), 0.5)
-    prompt = labels.prompt([one.label.prompt for one in asked])
+    prompt = prompt_of(asked, labels)
     words = words_within(question.text, labels.tokenizer, row_tokens - len(prompt.ids))
     place = {label.name: n for n, label in enumerate(queries.labels)}
     marked = [(word_span(words, one.start, one.end), one) for one in question.spans]
