@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 import torch
 from accelerate.state import AcceleratorState
-from gliner_mt.train.evaluate import predict
 from peft import LoraConfig, PeftModel
 from peft.tuners.lora import LoraLayer
 from test_train import EXAMPLES, make_sampler, nothing
@@ -24,6 +23,7 @@ from gliner_mt.adapters.tuning import METHODS, lora_targets
 from gliner_mt.backbones.families import families, family_of
 from gliner_mt.build import build_model
 from gliner_mt.checkpoint.native import save_model
+from gliner_mt.evaluation.ner import predict
 from gliner_mt.heads import Gold
 from gliner_mt.metrics import entity_f1
 from gliner_mt.model import SpanMatcher
