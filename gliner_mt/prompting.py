@@ -68,7 +68,7 @@ class MultitaskPrompts(Prompting):
         if queries.candidates is Candidates.WHOLE:
             named = replace(asked, words=_CLASS, instruction=_CLASSIFY + ", ".join(_classes(queries)))
             return None if asked.index else named
-        if queries.by_label:
+        if queries.by_label and queries.pairs is None:  # each label is a question of its own
             return replace(asked, words=_ANSWER, instruction=_QUESTION.format(asked.words))
         return asked
 

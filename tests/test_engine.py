@@ -48,7 +48,7 @@ def test_windows_hold_every_word(tokenizer: WordTokenizer, text: str, budget: in
 
 
 def readings_of(engine: Engine, queries: tuple[Queries, ...]) -> list[Reading]:
-    return engine._readings(labels_asked(queries, 0.5))
+    return engine._readings(labels_asked(queries, 0.5), queries)
 
 
 @settings(deadline=None, max_examples=25)

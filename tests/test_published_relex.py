@@ -237,14 +237,14 @@ def test_keys_that_do_not_fit_are_listed(copy: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"links": "gcn"}, "links serve pairs of spans, but pairs is false"),
-        ({"pair_ends": "marker"}, "pair_ends serve pairs"),
+        ({"links": "gcn"}, "links serves pairs of spans, but pairs is false"),
+        ({"pair_ends": "marker"}, "pair_ends serves pairs"),
         ({"pairs": True, "links": "gnc"}, "did you mean 'gcn'"),
         ({"pairs": True, "pair_ends": "boundary"}, "pair_ends is 'boundary'; expected one of marker"),
         ({"pairs": True, "links": "gat", "hidden_size": 20}, "links 'gat' need a multiple of 8"),
         ({"pairs": True, "labels": "joint"}, "labels 'joint' need relation_marker_id"),
         ({"pairs": True, "relation_marker_id": 3}, "labels 'prompt' never read relation_marker_id"),
-        ({"labels": "joint", "relation_marker_id": 3}, "labels 'joint' serve pairs"),
+        ({"labels": "joint", "relation_marker_id": 3}, "labels 'joint' serves pairs"),
     ],
     ids=str,
 )
