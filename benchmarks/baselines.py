@@ -30,6 +30,7 @@ from gliner_mt.evaluation import (
     tuple_result,
 )
 from gliner_mt.evaluation.ner import predict
+from gliner_mt.tasks import Kind
 from gliner_mt.text import split_words
 from gliner_mt.types import (
     Answer,
@@ -129,7 +130,7 @@ def majority_found(extractor: Extractor, examples: Sequence[RelationExample]) ->
     """Relate the entities that the model finds as `majority_given` relates gold ones."""
     usual = _usual(examples)
     asked = [Example(one.text, (), one.entity_labels) for one in examples]
-    found = predict(extractor, asked, threshold=extractor.threshold)
+    found = predict(extractor, asked, threshold=extractor.threshold(Kind.ENTITIES))
     related = [
         _related(one.text, [Entity(span.start, span.end, span.label) for span in spans], usual)
         for one, spans in zip(examples, found, strict=True)

@@ -1,7 +1,7 @@
 """Which labels are read together: those of all queries in one list, split where it is too long."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from jaxtyping import Float
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from gliner_mt.errors import InputError
 from gliner_mt.labels import LabelEncoding, Prompt
-from gliner_mt.tasks import Label, Queries
+from gliner_mt.tasks import Kind, Label, Queries
 from gliner_mt.tokenization import EncodedWord
 
 NEVER = 2.0
@@ -76,17 +76,25 @@ class Together(NamedTuple):
     repeated: frozenset[int] = frozenset()
 
 
-def labels_asked(
-    queries: Sequence[Queries], default: float, known: Mapping[str, float] | None = None
-) -> tuple[Asked, ...]:
-    """Return the labels of all queries in their order, those of relations last in each.
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """What probabilities must exceed where callers do not say: that of a label, of a kind, or `default`."""
 
-    Where nobody gives a threshold, it is that of the label among the `known` ones, else `default`.
-    """
+    default: float
+    of_kinds: Mapping[str, float] = field(default_factory=dict)
+    of_labels: Mapping[str, float] = field(default_factory=dict)
+
+    def of(self, kind: Kind) -> float:
+        """Return the threshold of a kind of answers."""
+        return self.of_kinds.get(kind.value, self.default)
+
+
+def labels_asked(queries: Sequence[Queries], thresholds: Thresholds) -> tuple[Asked, ...]:
+    """Return the labels of all queries in their order, those of relations last in each."""
     asked = []
     for number, one in enumerate(queries):
-        calibrated = (known or {}) if one.threshold is None else {}
-        threshold = default if one.threshold is None else one.threshold
+        calibrated = thresholds.of_labels if one.threshold is None else {}
+        threshold = thresholds.of(one.kind) if one.threshold is None else one.threshold
         free = one.candidates.free
         asked += [
             Asked(
@@ -102,7 +110,7 @@ def labels_asked(
         ]
         if one.pairs is not None:
             link = threshold if one.pairs.link_threshold is None else one.pairs.link_threshold
-            threshold = default if one.pairs.threshold is None else one.pairs.threshold
+            threshold = thresholds.of(one.pairs.kind) if one.pairs.threshold is None else one.pairs.threshold
             asked += [
                 Asked(number, index, True, label, _own(label, threshold), False, label.prompt, link)
                 for index, label in enumerate(relation.label for relation in one.pairs.labels)

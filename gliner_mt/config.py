@@ -17,6 +17,7 @@ APART = ("separate", "fused")
 FUSION_BLOCKS = ("l2l", "l2t", "t2l", "t2t")
 LINKS = ("attention", "bilinear", "dot", "gat", "gcn", "mlp")
 PAIR_ENDS = ("marker",)
+KINDS = ("entities", "relations", "answers", "tuples")
 PROMPTS = ("labels", "multitask")
 POOLINGS = ("first", "last", "mean", "max")
 
@@ -59,6 +60,7 @@ class ModelConfig:
         dropout: of projections and heads, in training.
         prompts: how tasks are asked: as `labels` alone, or in the prompts of `multitask` checkpoints.
         threshold: what a span's probability must exceed, unless the caller or a label says otherwise.
+        kind_thresholds: the same for some kinds of answers: `relations`, `answers` (to questions), `tuples`.
         label_thresholds: thresholds of labels that were calibrated, by name; they come before `threshold`.
         temperature: what logits are divided by before they become probabilities.
     """
@@ -90,6 +92,7 @@ class ModelConfig:
     dropout: float = 0.1
     prompts: str = "labels"
     threshold: float = 0.5
+    kind_thresholds: Mapping[str, float] = field(default_factory=dict)
     label_thresholds: Mapping[str, float] = field(default_factory=dict)
     temperature: float = 1.0
 
@@ -123,7 +126,12 @@ class ModelConfig:
 
 
 def _check_scores(config: ModelConfig) -> None:
-    own = {f"the threshold of {name!r}": value for name, value in config.label_thresholds.items()}
+    for kind in config.kind_thresholds:
+        one_of("a kind of kind_thresholds", kind, KINDS)
+    own = {
+        f"the threshold of {name!r}": value
+        for name, value in (*config.kind_thresholds.items(), *config.label_thresholds.items())
+    }
     for name, value in (("threshold", config.threshold), ("dropout", config.dropout), *own.items()):
         if not isinstance(value, (int, float)) or not 0.0 <= value <= 1.0:
             raise ConfigError(f"{name} is {value!r}; expected a number from 0 to 1.")

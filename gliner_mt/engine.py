@@ -16,6 +16,7 @@ from gliner_mt.adapters import Adapters
 from gliner_mt.asking import (
     Asked,
     Reading,
+    Thresholds,
     Together,
     asked_later,
     label_group,
@@ -73,15 +74,14 @@ class Engine:
         self.prompting = prompting
         self.labels = labels
         self.limits = limits
-        self._threshold = threshold
-        self._label_thresholds: Mapping[str, float] = {}
+        self._thresholds = Thresholds(threshold)
         self._temperature = 1.0
         self._collate = Collator(labels.tokenizer.pad_id, labels.tokenizer.suffix)
         self._label_vectors: dict[str | None, LabelVectors] = {}
 
-    def calibrate(self, threshold: float, of_labels: Mapping[str, float], temperature: float) -> None:
+    def calibrate(self, thresholds: Thresholds, temperature: float) -> None:
         """Set the thresholds where callers give none, and what logits are divided by."""
-        self._threshold, self._label_thresholds, self._temperature = threshold, of_labels, temperature
+        self._thresholds, self._temperature = thresholds, temperature
 
     @property
     def overlap(self) -> int:
@@ -108,7 +108,7 @@ class Engine:
 
         With each text comes the adapter that reads it, None being the base.
         """
-        asked = labels_asked(queries, self._threshold, self._label_thresholds)
+        asked = labels_asked(queries, self._thresholds)
         prompted = self._prompted_pairs(queries)
         scorer = Scorer(self.model, queries, asked, temperature=self._temperature, prompted_pairs=prompted)
         waiting: deque[Document] = deque()

@@ -9,8 +9,9 @@ import torch
 
 from gliner_mt.adapters.folder import FILES as ADAPTER_FILES
 from gliner_mt.adapters.several import paired
+from gliner_mt.asking import Thresholds
 from gliner_mt.backbones import Backbone
-from gliner_mt.backbones.attention import ATTENTIONS, describe, use_attention
+from gliner_mt.backbones.attention import ATTENTIONS, use_attention
 from gliner_mt.backbones.families import family_of, position_limit
 from gliner_mt.backbones.selftest import check_bidirectional, check_packed
 from gliner_mt.build import build_labels
@@ -22,9 +23,10 @@ from gliner_mt.config import ModelConfig, nearest
 from gliner_mt.engine import Engine, Limits
 from gliner_mt.errors import ConfigError, InputError
 from gliner_mt.evaluation.ner import predict
+from gliner_mt.facts import PAIR_TASKS, TASKS, model_facts
 from gliner_mt.model import SpanMatcher
 from gliner_mt.prompting import PROMPTINGS
-from gliner_mt.tasks import LabelSpec, Queries, Task, parse_labels
+from gliner_mt.tasks import Kind, LabelSpec, Queries, Task, parse_labels
 from gliner_mt.tokenization import WordTokenizer
 from gliner_mt.types import Example
 
@@ -38,8 +40,6 @@ _BATCH_TOKENS_ELSEWHERE = 32_768
 _LOGITS = {"cpu": 1 << 25}
 _LOGITS_ELSEWHERE = 1 << 28
 _SMALLEST_WINDOW = 64
-_TASKS = ("NER", "QA", "Summary", "Classification")
-_PAIR_TASKS = ("Relations", "OpenIE")
 
 
 @final
@@ -69,7 +69,7 @@ class Extractor:
         )
         labels, prompting = build_labels(config, tokenizer), PROMPTINGS[config.prompts]
         self._engine = Engine(model.eval(), labels, limits, config.threshold, name, prompting)
-        self._engine.calibrate(config.threshold, config.label_thresholds, config.temperature)
+        self._engine.calibrate(_thresholds(config), config.temperature)
         self._in_use: str | None = None
 
     @classmethod
@@ -124,10 +124,9 @@ class Extractor:
             extractor.use(extractor.add_adapter(adapter, local_files_only=local_files_only))
         return extractor
 
-    @property
-    def threshold(self) -> float:
-        """The probability that an answer must exceed where a task does not say."""
-        return self._config.threshold
+    def threshold(self, kind: Kind) -> float:
+        """Return what the probability of an answer of this kind must exceed where a task does not say."""
+        return _thresholds(self._config).of(kind)
 
     def extract(self, text: str, task: Task[ResultT]) -> ResultT:
         """Return the task's answer for one text of any length.
@@ -184,7 +183,7 @@ class Extractor:
         if not relates and any(one.pairs for one in queries):
             raise InputError(
                 f"{type(task).__name__} relates pairs of spans, and {self._name} cannot: its config has no "
-                f"pairs. Expected a model that was trained on relations; this one takes {', '.join(_TASKS)}."
+                f"pairs. Expected a model that was trained on relations; this one takes {', '.join(TASKS)}."
             )
         return queries
 
@@ -240,7 +239,7 @@ class Extractor:
             threshold=fitted.threshold,
             label_thresholds=fitted.label_thresholds,
         )
-        self._engine.calibrate(fitted.threshold, fitted.label_thresholds, fitted.temperature)
+        self._engine.calibrate(_thresholds(self._config), fitted.temperature)
         return fitted
 
     @property
@@ -306,52 +305,20 @@ class Extractor:
 
     def info(self) -> dict[str, str]:
         """Return facts about the model, for people."""
-        config, model = self._config, self._engine.model
-        parameter = next(model.parameters())
+        engine = self._engine
         adapters = [f"{one} (in use)" if one == self._in_use else one for one in self.adapters]
-        n_parameters = sum(p.numel() for p in model.parameters())
-        width = f"{config.max_width} words"
+        relates = engine.model.pairs is not None or engine.prompting.relation is not None
         return {
             "model": self._name,
-            **_backbone_facts(config, model),
-            "tasks": ", ".join((*_TASKS, *_PAIR_TASKS) if model.pairs else _TASKS),
-            "pairs": "related" if model.pairs else "not related, for want of a pair head",
-            "labels": config.labels,
-            "head": f"{config.head}, {config.hidden_size} wide",
-            "widest span": width,
-            "window": f"{self._engine.limits.window_tokens} sub-words, labels included",
-            "attention": describe(model.backbone.model),
-            "threshold": _threshold_facts(config),
+            **model_facts(self._config, engine.model),
+            "tasks": ", ".join((*TASKS, *PAIR_TASKS) if relates else TASKS),
+            "window": f"{engine.limits.window_tokens} sub-words, labels included",
             **({"adapters": ", ".join(adapters)} if adapters else {}),
-            "parameters": f"{n_parameters / 1e6:.1f} million",
-            "runs on": f"{parameter.device}, {str(parameter.dtype).removeprefix('torch.')}",
         }
 
 
-def _threshold_facts(config: ModelConfig) -> str:
-    own = len(config.label_thresholds)
-    facts = [f"{config.threshold:.4g}", *([f"{own} labels have their own"] if own else [])]
-    return ", ".join(
-        [*facts, *([f"temperature {config.temperature:.3g}"] if config.temperature != 1.0 else [])]
-    )
-
-
-def _backbone_facts(config: ModelConfig, model: SpanMatcher) -> dict[str, str]:
-    encoder = model.backbone.model.config
-    family = family_of(encoder.model_type)
-    kind, longest = family.name, position_limit(family, encoder)
-    if family.decoder:
-        kind += ", a causal decoder" if config.causal else ", a decoder made bidirectional"
-    facts = {
-        "backbone": f"{kind}, {model.backbone.hidden_size} wide",
-        "longest input": "any length" if longest is None else f"{longest} sub-words",
-    }
-    if model.label_encoder is not None:
-        labels = model.label_encoder.backbone
-        facts["label encoder"] = f"{labels.model.config.model_type}, {labels.hidden_size} wide"
-    if config.hidden_shift:
-        facts["hidden shift"] = f"{config.hidden_shift}: vectors are read one sub-word earlier"
-    return facts
+def _thresholds(config: ModelConfig) -> Thresholds:
+    return Thresholds(config.threshold, config.kind_thresholds, config.label_thresholds)
 
 
 def _strings(texts: Iterable[str]) -> Iterator[str]:

@@ -8,7 +8,7 @@ from texts import any_text
 from tiny_models import LABELS, TEXTS, WORDS, assert_same, plain, spans_of, tiny_config, tiny_model
 
 from gliner_mt import engine as engine_module
-from gliner_mt.asking import Reading, labels_asked
+from gliner_mt.asking import Reading, Thresholds, labels_asked
 from gliner_mt.batch import Batch
 from gliner_mt.build import build_labels
 from gliner_mt.config import ModelConfig
@@ -48,7 +48,7 @@ def test_windows_hold_every_word(tokenizer: WordTokenizer, text: str, budget: in
 
 
 def readings_of(engine: Engine, queries: tuple[Queries, ...]) -> list[Reading]:
-    return engine._readings(labels_asked(queries, 0.5), queries)
+    return engine._readings(labels_asked(queries, Thresholds(0.5)), queries)
 
 
 @settings(deadline=None, max_examples=25)

@@ -23,7 +23,7 @@ from gliner_mt.evaluation import (
 )
 from gliner_mt.evaluation.summary import best_sentences
 from gliner_mt.metrics import PredictedAnswer, qa_scores
-from gliner_mt.tasks import NER, QA, Classification, OpenIE, Relations, Summary
+from gliner_mt.tasks import NER, QA, Classification, Kind, OpenIE, Relations, Summary
 from gliner_mt.tokenization import WordTokenizer
 from gliner_mt.types import (
     Answer,
@@ -50,8 +50,10 @@ class Scripted:
     """An extractor that knows the answer to each text, and notes what it was asked."""
 
     known: Mapping[str, Any]
-    threshold: float = 0.5
     asked: list[Any] = field(default_factory=list)
+
+    def threshold(self, kind: Kind) -> float:
+        return 0.5
 
     def extract(self, text: str, task: object) -> object:
         self.asked.append(task)

@@ -156,7 +156,7 @@ def test_published_checkpoint_that_is_not_there(run_example: RunExample, tmp_pat
 
 def test_the_readme_shows_what_its_code_prints(refresh: SimpleNamespace) -> None:
     markdown = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert sum(block.language == "python" for block in refresh.blocks(markdown)) == 5
+    assert sum(block.language == "python" for block in refresh.blocks(markdown)) == 11
     assert_alike(refresh.refreshed(markdown), markdown)
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from gliner_mt.evaluation.answers import answers
 from gliner_mt.evaluation.result import Result, extraction_figures, intervals, type_scores, type_table
 from gliner_mt.metrics import EntityScores, entity_f1
-from gliner_mt.tasks import NER
+from gliner_mt.tasks import NER, Kind
 from gliner_mt.types import Example, Span
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def evaluate_ner(
 
     Each example is asked for the labels annotated in it. `threshold` None is the model's.
     """
-    at = extractor.threshold if threshold is None else threshold
+    at = extractor.threshold(Kind.ENTITIES) if threshold is None else threshold
     predicted = predict(extractor, examples, threshold=min(at, *THRESHOLDS))
     scores = [scores_at([one], [spans], at) for one, spans in zip(examples, predicted, strict=True)]
     table, types = type_table(scores)

@@ -8,7 +8,7 @@ import numpy as np
 from gliner_mt.evaluation.answers import answers
 from gliner_mt.evaluation.result import THRESHOLDS, Result, Table, intervals
 from gliner_mt.metrics import answer_exact, answer_f1
-from gliner_mt.tasks import QA
+from gliner_mt.tasks import QA, Kind
 from gliner_mt.types import Answer, QAExample
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def evaluate_qa(
     Each question is asked alone. Its best answer counts if it scores more than `threshold` (None: the
     model's); otherwise the model says that there is none.
     """
-    at = extractor.threshold if threshold is None else threshold
+    at = extractor.threshold(Kind.ANSWERS) if threshold is None else threshold
     lowest = min(at, *_THRESHOLDS)
     tasks = [(one.text, QA(one.question, threshold=lowest, top=1)) for one in examples]
     best = [ranked[0] if ranked else None for (ranked,) in answers(extractor, tasks)]

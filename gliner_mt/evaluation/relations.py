@@ -18,7 +18,7 @@ from gliner_mt.evaluation.result import (
     type_table,
 )
 from gliner_mt.metrics import TypeScores, boundary_relation_f1, strict_relation_f1
-from gliner_mt.tasks import GivenSpan, RelationLabel, Relations
+from gliner_mt.tasks import GivenSpan, Kind, RelationLabel, Relations
 from gliner_mt.text import Word, split_words
 from gliner_mt.types import Entity, GoldRelation, Relation, RelationExample
 
@@ -43,7 +43,7 @@ def evaluate_relations(
     (None: the model's), which are swept; entities have the model's. The order of head and tail does not count
     for the labels in `symmetric`.
     """
-    at = extractor.threshold if threshold is None else threshold
+    at = extractor.threshold(Kind.RELATIONS) if threshold is None else threshold
     lowest = min(at, *THRESHOLDS)
     tasks = [
         Relations(_labels(one, symmetric), one.entity_labels, threshold=lowest)
@@ -82,7 +82,7 @@ def evaluate_given(
 
     The types of the entities are not put to the model. Other arguments are those of `evaluate_relations`.
     """
-    at = extractor.threshold if threshold is None else threshold
+    at = extractor.threshold(Kind.RELATIONS) if threshold is None else threshold
     lowest = min(at, *THRESHOLDS)
     on_words = [_on_words(one) for one in examples]
     predicted: list[list[Relation]] = []
@@ -128,7 +128,7 @@ def evaluate_one_pair(
     if closed:
         threshold = None
     elif threshold is None:
-        threshold = extractor.threshold
+        threshold = extractor.threshold(Kind.RELATIONS)
     on_words = [_on_words(one) for one in examples]
     best = [_best(extractor, one, symmetric, directed=closed) for one in on_words]
     return pair_result(on_words, best, dataset, threshold, symmetric)

@@ -83,6 +83,15 @@ class RelationLabel:
         return (not self.head or head in ("", *self.head)) and (not self.tail or tail in ("", *self.tail))
 
 
+class Kind(str, Enum):
+    """What is asked for. Models are surer of one than of another, and have a threshold for each."""
+
+    ENTITIES = "entities"
+    RELATIONS = "relations"
+    ANSWERS = "answers"
+    TUPLES = "tuples"
+
+
 class Candidates(str, Enum):
     """Which spans are matched with the labels."""
 
@@ -125,6 +134,7 @@ class PairQueries:
     threshold: float | None = None
     max_spans: int = 64
     link_threshold: float | None = None
+    kind: Kind = Kind.RELATIONS
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +145,7 @@ class Queries:
     `nested` allows spans inside spans (never crossing ones); `multi_label` allows several labels on one
     span; with `by_label` overlaps are resolved for each label alone. `join_adjacent` makes one span of
     neighbours with the same label. `threshold` holds for labels without their own, and None takes the
-    model's default. `pairs` asks what holds between the spans found.
+    model's for this `kind`. `pairs` asks what holds between the spans found.
     """
 
     labels: tuple[Label, ...]
@@ -147,6 +157,7 @@ class Queries:
     candidates: Candidates = Candidates.WORDS
     given: tuple[GivenSpan, ...] = ()
     pairs: PairQueries | None = None
+    kind: Kind = Kind.ENTITIES
 
 
 @dataclass(frozen=True, slots=True)

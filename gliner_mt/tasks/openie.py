@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import final
 
-from gliner_mt.tasks.base import Found, Label, PairQueries, Queries, RelationLabel
+from gliner_mt.tasks.base import Found, Kind, Label, PairQueries, Queries, RelationLabel
 from gliner_mt.tasks.parsing import check_threshold
 from gliner_mt.types import Relation, Span, Triple
 
@@ -45,7 +45,8 @@ class OpenIE:
                 (Label(PREDICATE), Label(ARGUMENT)),
                 self.span_threshold,
                 by_label=True,
-                pairs=PairQueries(roles, self.threshold),
+                pairs=PairQueries(roles, self.threshold, kind=Kind.TUPLES),
+                kind=Kind.TUPLES,
             ),
         )
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import final
 
 from gliner_mt.errors import InputError
-from gliner_mt.tasks.base import Candidates, Found, Label, Queries
+from gliner_mt.tasks.base import Candidates, Found, Kind, Label, Queries
 from gliner_mt.tasks.parsing import at_least_one, own_threshold
 from gliner_mt.types import Answer, Span
 
@@ -41,7 +41,7 @@ class QA:
         """Return the questions as labels, each with answers of its own."""
         labels = tuple(Label(question) for question in dict.fromkeys(self.questions))
         candidates = Candidates.WORDS_AND_SENTENCES
-        return (Queries(labels, self.threshold, by_label=True, candidates=candidates),)
+        return (Queries(labels, self.threshold, by_label=True, candidates=candidates, kind=Kind.ANSWERS),)
 
     def result(self, found: Sequence[Found]) -> list[list[Answer]]:
         """Return the best answers to each question."""

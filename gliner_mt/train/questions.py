@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from gliner_mt.asking import labels_asked, prompt_of
+from gliner_mt.asking import Thresholds, labels_asked, prompt_of
 from gliner_mt.batch import Batch, Collator, Row
 from gliner_mt.collected import Stated
 from gliner_mt.heads import Gold, Spans
@@ -20,6 +20,8 @@ from gliner_mt.stated import sentences
 from gliner_mt.tasks import Candidates, Queries
 from gliner_mt.tokenization import EncodedWord, WordTokenizer, word_span
 from gliner_mt.types import Entity, GoldRelation
+
+_NO_MATTER = Thresholds(0.5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +91,7 @@ def question_row(
 ) -> QuestionRow:
     """Return a question as a row of up to `row_tokens` sub-words; what is right beyond them is left out."""
     queries = question.queries
-    asked = labels_asked((queries,), 0.5)
+    asked = labels_asked((queries,), _NO_MATTER)
     prompt = prompt_of(asked, labels)
     words = words_within(question.text, labels.tokenizer, row_tokens - len(prompt.ids))
     place = {label.name: n for n, label in enumerate(queries.labels)}
