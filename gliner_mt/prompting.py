@@ -13,7 +13,7 @@ from typing import final
 from gliner_mt.asking import Asked
 from gliner_mt.collected import Collected, NamedClasses, Stated, StatedSpans
 from gliner_mt.stated import collected, sentences
-from gliner_mt.tasks import Candidates, Queries
+from gliner_mt.tasks import Candidates, Kind, Queries
 from gliner_mt.tokenization import WordTokenizer, word_span
 
 _ANSWER, _SUMMARY, _CLASS = "answer", "summary", "match"
@@ -68,7 +68,7 @@ class MultitaskPrompts(Prompting):
         if queries.candidates is Candidates.WHOLE:
             named = replace(asked, words=_CLASS, instruction=_CLASSIFY + ", ".join(_classes(queries)))
             return None if asked.index else named
-        if queries.by_label and queries.pairs is None:  # each label is a question of its own
+        if queries.kind is Kind.ANSWERS:
             return replace(asked, words=_ANSWER, instruction=_QUESTION.format(asked.words))
         return asked
 
