@@ -5,7 +5,7 @@ Goes on where an interrupted run with the same --out stopped.
 
 import argparse
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
@@ -25,11 +25,9 @@ from gliner_mt.new import NewModel, new_model
 from gliner_mt.train.loop import LoopConfig, Run
 from gliner_mt.train.loss import matcher_loss
 from gliner_mt.train.sampling import RowSampler, SamplingConfig
-from gliner_mt.types import Example
-from tasks.ner import dev_sets, zero_shot_sets
+from tasks.ner import dev_sets
 from tasks.sources import ENTITIES, row_sources
-
-_NEAR_THE_BEST = 0.005
+from tasks.thresholds import calibrated
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +41,8 @@ class Recipe:
             is several times slower than plain matrix products (eager).
         authored_share: share of passages written for this project in the rows of entities.
         dev_limit: sentences of each development set that every checkpoint is scored on.
-        final_limit: sentences of each zero-shot set that the final model's threshold is chosen on.
+        final_limit: sentences of each zero-shot set that the final model's threshold is chosen on; those of
+            relations, answers and tuples on half as many of other development sets.
     """
 
     model: NewModel
@@ -92,7 +91,7 @@ def train(recipe: Recipe, data: Path, out: Path, start: Path | None = None) -> N
             log.write(json.dumps({"step": step, **summary(table, best_threshold(table))}) + "\n")
 
     run.train(after_save)
-    finish(out, zero_shot_sets(data, recipe.final_limit))
+    finish(out, data, recipe.final_limit)
 
 
 def take_up(start: Path, model: SpanMatcher) -> None:
@@ -107,18 +106,12 @@ def take_up(start: Path, model: SpanMatcher) -> None:
         raise CheckpointError(f"{start} has {', '.join(unknown)}, which the model to train lacks.")
 
 
-def finish(out: Path, sets: Mapping[str, Sequence[Example]]) -> None:
-    """Choose the default threshold of `out/model` on `sets`, and save it as float16 with its scores.
-
-    Means hardly differ over a wide range of thresholds: the highest near the best is wrong least often.
-    """
-    config, model, tokenizer = load_model(out / "model")
-    table = micro_f1_by_threshold(Extractor(config, model, tokenizer), sets)
-    best = max(mean(row.values()) for row in table.values())
-    threshold = max(one for one, row in table.items() if mean(row.values()) > best - _NEAR_THE_BEST)
-    config = replace(config, threshold=threshold)
+def finish(out: Path, data: Path, limit: int) -> None:
+    """Choose the default thresholds of `out/model`, and save it as float16 with its scores."""
+    _, model, tokenizer = parts = load_model(out / "model")
+    config, table = calibrated(*parts, data, limit)
     save_model(out / "model", config, model, tokenizer, torch.float16)
-    scores = json.dumps(summary(table, threshold), indent=2)
+    scores = json.dumps({**summary(table, config.threshold), **config.kind_thresholds}, indent=2)
     (out / "scores.json").write_text(scores + "\n", encoding="utf-8")
 
 
