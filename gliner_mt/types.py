@@ -174,3 +174,7 @@ class ClassificationExample:
     text: str
     labels: tuple[str, ...]
     gold: tuple[str, ...]
+
+
+AnyExample = Example | RelationExample | QAExample | OpenIEExample | SummaryExample | ClassificationExample
+"""An annotated example of any task."""

@@ -14,7 +14,7 @@ from tiny_models import tiny_config
 from gliner_mt.build import build_labels
 from gliner_mt.errors import InputError
 from gliner_mt.formats import ExampleFile, read_examples
-from gliner_mt.formats.records import entity_record
+from gliner_mt.formats.records import entity_record, parse_example
 from gliner_mt.tokenization import WordTokenizer
 from gliner_mt.train.entities import Source, entity_rows
 from gliner_mt.train.sampling import RowSampler, SamplingConfig
@@ -55,7 +55,7 @@ def test_a_file_is_the_list_of_its_examples(
     content = end.join(lines).encode("utf-8", errors="replace")
     path.write_bytes(b"\xef\xbb\xbf" + content if marked and lines else content)
     expected = list(read_examples(path))
-    stored = ExampleFile(path)
+    stored = ExampleFile(path, parse_example)
     assert [stored[number] for number in range(len(stored))] == expected
     assert list(stored) == expected
     assert stored[-2:] == expected[-2:]
@@ -68,7 +68,7 @@ def test_a_file_is_the_list_of_its_examples(
 def test_the_sampler_draws_from_disk_as_from_memory(
     tmp_path: Path, tokenizer: WordTokenizer, name: str
 ) -> None:
-    stored = ExampleFile(rows(tmp_path / name, 50))
+    stored = ExampleFile(rows(tmp_path / name, 50), parse_example)
     pools = []
     for examples in (stored, list(stored)):
         labels = build_labels(tiny_config(), tokenizer)
@@ -83,7 +83,7 @@ def test_an_unpacked_copy_goes_with_its_object(tmp_path: Path, monkeypatch: pyte
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(scratch))
-    stored = ExampleFile(rows(tmp_path / "some.jsonl.gz", 5))
+    stored = ExampleFile(rows(tmp_path / "some.jsonl.gz", 5), parse_example)
     assert len(list(scratch.iterdir())) == 1
     copy = pickle.loads(pickle.dumps(stored))
     assert copy[4] == stored[4] == example(4)
@@ -93,7 +93,7 @@ def test_an_unpacked_copy_goes_with_its_object(tmp_path: Path, monkeypatch: pyte
     assert not list(scratch.iterdir())
     (tmp_path / "cut.gz").write_bytes(gzip.compress(line(1).encode() * 100)[:-20])
     with pytest.raises(InputError, match="whole if gzipped"):
-        ExampleFile(tmp_path / "cut.gz")
+        ExampleFile(tmp_path / "cut.gz", parse_example)
     assert not list(scratch.iterdir())
 
 
@@ -103,7 +103,7 @@ def test_memory_does_not_grow_with_the_texts(tmp_path: Path) -> None:
     random = Random(0)
     tracemalloc.start()
     try:
-        stored = ExampleFile(path)
+        stored = ExampleFile(path, parse_example)
         for _ in range(500):
             number = random.randrange(count)
             assert stored[number].text == f"Ada met {number} in London"
@@ -130,7 +130,7 @@ def test_a_corrupt_line_is_named(tmp_path: Path, content: str, message: str) -> 
     path = tmp_path / "some.jsonl"
     lines = [line(0), "", line(1), content, line(2)]
     path.write_bytes("\n".join(lines).encode(errors="surrogateescape"))
-    stored = ExampleFile(path)
+    stored = ExampleFile(path, parse_example)
     assert (stored[0], stored[3]) == (example(0), example(2))
     with pytest.raises(InputError, match=rf"some\.jsonl, {message}"):
         stored[2]
@@ -140,4 +140,4 @@ def test_a_corrupt_line_is_named(tmp_path: Path, content: str, message: str) -> 
 
 def test_no_file(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"there is no file .*none\.jsonl"):
-        ExampleFile(tmp_path / "none.jsonl")
+        ExampleFile(tmp_path / "none.jsonl", parse_example)

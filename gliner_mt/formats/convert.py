@@ -16,7 +16,7 @@ from gliner_mt.formats.json_stream import Records, json_records, opening
 from gliner_mt.formats.words import join_words
 from gliner_mt.types import Example, QAExample
 
-_OURS = "gliner-mt"
+OURS = "gliner-mt"
 _SEEN = 100  # records that are looked at to tell the format
 _BIO = "a word and its tag a line, with a blank line after each sentence"
 _SQUAD_KEYS = re.compile(r'"(paragraphs|qas)"\s*:')
@@ -120,7 +120,9 @@ def open_examples(path: Path) -> Sequence[Example]:
         InputError: as `ExampleFile` and `read_as_examples` raise it.
     """
     form = detect(path).format
-    return ExampleFile(path) if form.name == _OURS else list(read_as_examples(path, form))
+    if form.name == OURS:
+        return ExampleFile(path, records.parse_example)
+    return list(read_as_examples(path, form))
 
 
 def detect(path: Path) -> Detected:
@@ -216,7 +218,7 @@ def _sentence(block: Sequence[tuple[str, str]], columns: Columns) -> Iterator[Co
 
 _FORMATS = (
     Format(
-        _OURS,
+        OURS,
         records.ENTITIES,
         _json(records.ENTITIES),
         _one(lambda value, columns: records.entity_example(value)),

@@ -6,21 +6,23 @@ import tempfile
 import weakref
 from array import array
 from codecs import BOM_UTF8
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import final, overload
+from typing import TypeVar, final, overload
 
 from gliner_mt.errors import InputError
 from gliner_mt.formats.files import UNREADABLE, numbered_lines, open_bytes, unreadable
-from gliner_mt.formats.records import parse_example
-from gliner_mt.types import Example
 
 _BLOCK = 1 << 20  # bytes read at a time to count lines
 
+ExampleT = TypeVar("ExampleT")
+
 
 @final
-class ExampleFile(Sequence[Example]):
+class ExampleFile(Sequence[ExampleT]):
     """The examples of a `.jsonl` file, each read when it is asked for; 8 bytes of memory for one.
+
+    `parse` makes one of a line and of the words for where that stands, such as `parse_example`.
 
     What is gzipped (`.gz`) cannot be read from its middle, so it is unpacked into a temporary file, which
     goes when this object does. The file must not change meanwhile. Copies in other processes may read it too.
@@ -30,7 +32,8 @@ class ExampleFile(Sequence[Example]):
             its number and column.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, parse: Callable[[str, str], ExampleT]) -> None:
+        self._parse = parse
         self.path = Path(path)
         self._plain = self.path
         if self.path.suffix == ".gz":
@@ -42,33 +45,33 @@ class ExampleFile(Sequence[Example]):
         return len(self._starts)
 
     @overload
-    def __getitem__(self, index: int) -> Example: ...
+    def __getitem__(self, index: int) -> ExampleT: ...
 
     @overload
-    def __getitem__(self, index: slice) -> list[Example]: ...
+    def __getitem__(self, index: slice) -> list[ExampleT]: ...
 
-    def __getitem__(self, index: int | slice) -> Example | list[Example]:
+    def __getitem__(self, index: int | slice) -> ExampleT | list[ExampleT]:
         if isinstance(index, slice):
             return [self._read(start) for start in self._starts[index]]
         return self._read(self._starts[index])
 
-    def __iter__(self) -> Iterator[Example]:
+    def __iter__(self) -> Iterator[ExampleT]:
         for number, line in numbered_lines(self._plain):
             if line.strip():
-                yield parse_example(line, f"{self.path}, line {number}")
+                yield self._parse(line, f"{self.path}, line {number}")
 
-    def _read(self, start: int) -> Example:
+    def _read(self, start: int) -> ExampleT:
         # Opened anew each time, the file is no state that processes could share and move.
         with self._plain.open("rb") as file:
             file.seek(start)
             raw = file.readline()
         try:
             line = raw.decode("utf-8" if start else "utf-8-sig")
-            return parse_example(line, str(self.path))
+            return self._parse(line, str(self.path))
         except UnicodeDecodeError as error:
             raise unreadable(self.path, self._number(start), error) from error
         except InputError:
-            return parse_example(line, f"{self.path}, line {self._number(start)}")
+            return self._parse(line, f"{self.path}, line {self._number(start)}")
 
     def _number(self, start: int) -> int:
         """Return the number of the line that starts at a byte: blank ones count, and are not held."""

@@ -4,10 +4,11 @@ Every reader raises `InputError` for a file that cannot be read and for a record
 the number of the line.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from gliner_mt.errors import InputError
 from gliner_mt.formats.files import (
     expecting,
     field,
@@ -20,6 +21,7 @@ from gliner_mt.formats.files import (
     strings,
 )
 from gliner_mt.types import (
+    AnyExample,
     ClassificationExample,
     Entity,
     Example,
@@ -42,6 +44,9 @@ _QUESTION = "an object with text, question and answers [{start, end}]"
 _TUPLES = "an object with text and tuples [{subject, predicate, arguments}] of {start, end} or {text}"
 _SUMMARY = "an object with text and sentences [{start, end, selected}]"
 _CLASSES = "an object with text, labels (all classes) and gold (those that the text has)"
+_ANY = "an object with text and entities, relations, question, tuples, sentences or gold (docs/data.md)"
+
+ExampleT = TypeVar("ExampleT")
 
 
 def read_examples(path: Path) -> Iterator[Example]:
@@ -80,18 +85,12 @@ def read_relations(path: Path) -> Iterator[RelationExample]:
     A record holds `text`, `entities`, `relations` (`head` and `tail` are indices into `entities`), `labels`
     (the relation types annotated in this text) and `entity_labels`; without these, the types that occur.
     """
-    for where, record in json_lines(path, _RELATIONS):
-        with expecting(where, _RELATIONS):
-            example = relation_example(record, record.get("labels"), record.get("entity_labels"))
-        yield example
+    return _read(path, _RELATIONS, _related)
 
 
 def read_questions(path: Path) -> Iterator[QAExample]:
     """Yield records with `text`, `question` and `answers`, any of which is right; there may be none."""
-    for where, record in json_lines(path, _QUESTION):
-        with expecting(where, _QUESTION):
-            example = qa_example(string(record["text"]), record)
-        yield example
+    return _read(path, _QUESTION, _asked)
 
 
 def read_tuples(path: Path) -> Iterator[OpenIEExample]:
@@ -100,11 +99,7 @@ def read_tuples(path: Path) -> Iterator[OpenIEExample]:
     A record holds `text` and `tuples` of `subject` (or null), `predicate` and `arguments` (a list), each with
     `start` and `end`, or with `text` alone where it is not worded as in the text, and perhaps a `question`.
     """
-    for where, record in json_lines(path, _TUPLES):
-        with expecting(where, _TUPLES):
-            text = string(record["text"])
-            example = OpenIEExample(text, tuple(gold_tuple(item, text) for item in record["tuples"]))
-        yield example
+    return _read(path, _TUPLES, _tuples)
 
 
 def read_summaries(path: Path) -> Iterator[SummaryExample]:
@@ -113,20 +108,33 @@ def read_summaries(path: Path) -> Iterator[SummaryExample]:
     A record holds `text` and `sentences`, each with `selected`; perhaps a `summary` and the `query` that it
     was to answer. Sentences of no characters are left out.
     """
-    for where, record in json_lines(path, _SUMMARY):
-        with expecting(where, _SUMMARY):
-            example = _summary_example(record)
-        yield example
+    return _read(path, _SUMMARY, _summary_example)
 
 
 def read_classes(path: Path) -> Iterator[ClassificationExample]:
     """Yield records with `text`, `labels` (all classes) and `gold` (the classes of this text)."""
-    for where, record in json_lines(path, _CLASSES):
-        with expecting(where, _CLASSES):
-            labels, gold = strings(record["labels"]), strings(record["gold"])
-            if not set(gold) <= set(labels):
-                raise ValueError(f"gold {sorted(set(gold) - set(labels))} is not among the labels")
-            example = ClassificationExample(string(record["text"]), labels, gold)
+    return _read(path, _CLASSES, _classified)
+
+
+def parse_any(line: str, where: str) -> AnyExample:
+    """Return the example of one JSON line, of any task: its fields tell which."""
+    record = json_object(line, where, _ANY)
+    for name, (form, parse) in _TASKS.items():
+        if name in record:
+            with expecting(where, form):
+                return parse(record)
+    raise InputError(f"{where}: it has {', '.join(record) or 'no fields'}; expected {_ANY}.")
+
+
+def is_other_task(record: Mapping[str, Any]) -> bool:
+    """Say whether a record looks like one of a task other than entities."""
+    return "text" in record and any(needed <= record.keys() for needed in _MARKS)
+
+
+def _read(path: Path, form: str, parse: Callable[[Mapping[str, Any]], ExampleT]) -> Iterator[ExampleT]:
+    for where, record in json_lines(path, form):
+        with expecting(where, form):
+            example = parse(record)
         yield example
 
 
@@ -180,11 +188,24 @@ def relation_example(record: Mapping[str, Any], labels: object, entity_labels: o
     )
 
 
+def _related(record: Mapping[str, Any]) -> RelationExample:
+    return relation_example(record, record.get("labels"), record.get("entity_labels"))
+
+
+def _asked(record: Mapping[str, Any]) -> QAExample:
+    return qa_example(string(record["text"]), record)
+
+
 def qa_example(text: str, value: Mapping[str, Any]) -> QAExample:
     """Return a question to `text` with its answers."""
     return QAExample(
         text, string(value["question"]), tuple(offsets(answer, text) for answer in value["answers"])
     )
+
+
+def _tuples(record: Mapping[str, Any]) -> OpenIEExample:
+    text = string(record["text"])
+    return OpenIEExample(text, tuple(gold_tuple(item, text) for item in record["tuples"]))
 
 
 def gold_tuple(value: Mapping[str, Any], text: str) -> GoldTuple:
@@ -219,3 +240,22 @@ def _summary_example(record: Mapping[str, Any]) -> SummaryExample:
         string(record.get("summary", "")),
         string(record.get("query", "")),
     )
+
+
+def _classified(record: Mapping[str, Any]) -> ClassificationExample:
+    labels, gold = strings(record["labels"]), strings(record["gold"])
+    if not set(gold) <= set(labels):
+        raise ValueError(f"gold {sorted(set(gold) - set(labels))} is not among the labels")
+    return ClassificationExample(string(record["text"]), labels, gold)
+
+
+_TASKS: Mapping[str, tuple[str, Callable[[Mapping[str, Any]], AnyExample]]] = {
+    "relations": (_RELATIONS, _related),
+    "question": (_QUESTION, _asked),
+    "tuples": (_TUPLES, _tuples),
+    "sentences": (_SUMMARY, _summary_example),
+    "gold": (_CLASSES, _classified),
+    "entities": (ENTITIES, entity_example),
+}
+"""How a record is read, by the field that only records of its task have; entities are there beside others."""
+_MARKS = ({"relations", "entities"}, {"question", "answers"}, {"tuples"}, {"sentences"}, {"gold", "labels"})
