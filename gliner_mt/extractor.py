@@ -1,9 +1,9 @@
 """The object that users hold: load a model, ask it about texts, save it."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar, final
+from typing import TYPE_CHECKING, TypeVar, final
 
 import torch
 
@@ -20,6 +20,7 @@ from gliner_mt.checkpoint.hub import push, resolve, resolve_adapter
 from gliner_mt.checkpoint.native import load_model, save_model
 from gliner_mt.checkpoint.published import is_published, load_published
 from gliner_mt.config import ModelConfig, nearest
+from gliner_mt.device import device_of, dtype_of
 from gliner_mt.engine import Engine, Limits
 from gliner_mt.errors import ConfigError, InputError
 from gliner_mt.evaluation.ner import predict
@@ -30,11 +31,15 @@ from gliner_mt.tasks import Kind, LabelSpec, Queries, Task, parse_labels
 from gliner_mt.tokenization import WordTokenizer
 from gliner_mt.types import Example
 
+if TYPE_CHECKING:
+    from gliner_mt.train.examples import Given
+    from gliner_mt.train.fit import FitConfig
+    from gliner_mt.train.report import FitReport
+
 ResultT = TypeVar("ResultT")
 
 EMBEDDED = Path(__file__).parent / "default"
 
-_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _BATCH_TOKENS = {"cpu": 2_048}
 _BATCH_TOKENS_ELSEWHERE = 32_768
 _LOGITS = {"cpu": 1 << 25}
@@ -58,17 +63,21 @@ class Extractor:
         name: str = "model",
         max_tokens: int | None = None,
     ) -> None:
-        self._config = config
         self._tokenizer = tokenizer
         self._name = name
         device = next(model.parameters()).device.type
-        limits = Limits(
+        self._limits = Limits(
             window_tokens=_window_tokens(config, model, max_tokens),
             batch_tokens=_BATCH_TOKENS.get(device, _BATCH_TOKENS_ELSEWHERE),
             logits=_LOGITS.get(device, _LOGITS_ELSEWHERE),
         )
-        labels, prompting = build_labels(config, tokenizer), PROMPTINGS[config.prompts]
-        self._engine = Engine(model.eval(), labels, limits, config.threshold, name, prompting)
+        self._set_up(config, model.eval())
+
+    def _set_up(self, config: ModelConfig, model: SpanMatcher) -> None:
+        """Take a model and its thresholds; what is known of those before is forgotten, adapters too."""
+        self._config = config
+        labels, prompting = build_labels(config, self._tokenizer), PROMPTINGS[config.prompts]
+        self._engine = Engine(model, labels, self._limits, config.threshold, self._name, prompting)
         self._engine.calibrate(_thresholds(config), config.temperature)
         self._in_use: str | None = None
 
@@ -104,7 +113,7 @@ class Extractor:
         """
         if attention not in ATTENTIONS:
             raise ConfigError(f"attention is {attention!r}{nearest(str(attention), ATTENTIONS)}.")
-        place, kind = _device(device), _dtype(dtype)
+        place, kind = device_of(device), dtype_of(dtype)
         folder = EMBEDDED if model is None else resolve(model, local_files_only=local_files_only)
         if is_published(folder):
             parts = load_published(folder, attention=attention, local_files_only=local_files_only)
@@ -299,6 +308,55 @@ class Extractor:
         """
         return push(self._engine.adapters.folder(name), repository, ADAPTER_FILES, private=private)
 
+    def fit(
+        self,
+        train: "Given",
+        dev: "Given | None" = None,
+        config: "FitConfig | None" = None,
+        *,
+        out: str | Path,
+        retention: "Mapping[str, Given] | None" = None,
+        resume: bool = False,
+        strict: bool = False,
+    ) -> "FitReport":
+        """Fine-tune on examples of any tasks, and answer with the best weights from then on.
+
+        An adapter is trained beside the weights, and is then in use under the name of `out`; with the method
+        `full` the weights themselves change, and thresholds where others are better on `dev` by half a point.
+        Until training is done, the extractor stays as it is, whatever happens.
+
+        Args:
+            train: examples (`gliner_mt.types`), tasks freely mixed, or a file of them, which stays on disk.
+            dev: the same, to score checkpoints by: the best is kept, and training ends when none gets better.
+            config: what is trained, and how; None: a LoRA adapter, some eight passes.
+            out: the folder of the run, its report, and what `Extractor.load` takes: `model` or `adapter`.
+            retention: sets by name on which the report compares the figures of before with those of after.
+            resume: go on from the last checkpoint in `out`.
+            strict: stop before the first step if anything in `train` is odd (`report.checks`).
+
+        Raises:
+            InputError: no examples, or odd ones if `strict`; `out` holds a run, or its name an adapter.
+            ConfigError: a setting that this model cannot have.
+            TrainingError: the loss is no number, or a row does not fit into memory.
+            KeyboardInterrupt: after Ctrl-C, when a checkpoint is written.
+        """
+        from gliner_mt.train.fit import Base, FitConfig, fit, read_sets  # they import this module
+
+        config, folder = config or FitConfig(), Path(out).expanduser()
+        name, whole = folder.resolve().name, config.tuning.method == "full"
+        if name in self.adapters or (whole and self.adapters):
+            there = ", ".join(self.adapters)
+            raise InputError(f"the model has the adapters {there}: call remove_adapter, or change `out`.")
+        model = self._engine.adapters.merged_copy(None)
+        base = Base(self._config, model, self._tokenizer, self._name, self._limits.window_tokens)
+        fitted = fit(base, read_sets(train, dev, retention), config, folder, resume=resume, strict=strict)
+        if whole:
+            model.load_state_dict(fitted.model.state_dict())
+            self._set_up(fitted.config, model)
+        else:
+            self.use(self.add_adapter(fitted.report.folder, name))
+        return fitted.report
+
     def save(self, path: str | Path) -> None:
         """Write the model to a folder, in our format; an adapter in use is merged into its weights."""
         save_model(Path(path), self._config, self._engine.adapters.merged_copy(self._in_use), self._tokenizer)
@@ -339,24 +397,3 @@ def _window_tokens(config: ModelConfig, model: SpanMatcher, max_tokens: int | No
         up_to = "" if most is None else f" and at most {most}"
         raise InputError(f"max_tokens is {max_tokens!r}; expected a whole number, at least {least}{up_to}.")
     return max_tokens
-
-
-def _device(device: str | torch.device | None) -> torch.device:
-    if device is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        return torch.empty(0, device=device).device
-    except (RuntimeError, AssertionError, TypeError) as error:
-        reason = str(error).splitlines()[0]
-        raise ConfigError(
-            f'device {str(device)!r} cannot be used: {reason} Expected "cpu", or a device this torch has.'
-        ) from error
-
-
-def _dtype(dtype: str | torch.dtype | None) -> torch.dtype:
-    if dtype is None:
-        return torch.float32
-    name = str(dtype).removeprefix("torch.")
-    if name not in _DTYPES:
-        raise ConfigError(f"dtype is {str(dtype)!r}{nearest(name, tuple(_DTYPES))}.")
-    return _DTYPES[name]

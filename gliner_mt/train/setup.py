@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs, InitProcessGroupKwargs
+from accelerate.state import AcceleratorState
 from accelerate.tracking import get_available_trackers
 from torch import nn
 from transformers import PreTrainedModel
@@ -29,6 +30,7 @@ def make_accelerator(precision: str, log_with: Sequence[str], folder: Path) -> A
                 f"log_with has {tracker!r}, which is not installed; expected one of {installed}, or "
                 f"pip install {tracker}."
             )
+    AcceleratorState._reset_state()  # it would keep the precision of the first run for the whole process
     return Accelerator(
         mixed_precision=precision,
         step_scheduler_with_optimizer=False,
