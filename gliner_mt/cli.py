@@ -17,6 +17,7 @@ from gliner_mt import __version__, command_help
 from gliner_mt import options as opt
 from gliner_mt.cli_convert import CONVERT_HELP, convert
 from gliner_mt.cli_eval import EVAL_HELP, evaluate
+from gliner_mt.cli_train import TRAIN_HELP, train
 from gliner_mt.config import from_yaml
 from gliner_mt.console import Messages, Screen, reporting, standard_output
 from gliner_mt.jobs import make_job, run
@@ -41,6 +42,7 @@ app = typer.Typer(
 
 
 app.command(help=CONVERT_HELP)(convert)
+app.command(help=TRAIN_HELP)(train)
 
 
 def main() -> None:

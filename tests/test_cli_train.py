@@ -1,0 +1,111 @@
+"""`gliner-mt train`: from files of examples to a folder that is loaded again, and what it refuses."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from test_fit import EXAMPLES, write
+from tiny_models import tiny_config
+from typer.testing import CliRunner
+
+from gliner_mt import NER, Extractor
+from gliner_mt.build import build_model
+from gliner_mt.cli import app
+from gliner_mt.errors import ConfigError
+from gliner_mt.tokenization import WordTokenizer
+from gliner_mt.train.recipe import TrainConfig, read_recipe
+
+RECIPE = """
+tuning: {method: lora, rank: 4, alpha: 8}
+sampling: {rows_per_pool: 8}
+replay: 0.0
+loop: {steps: 4, save_every: 2, batch_tokens: 256, precision: "no"}
+"""
+
+
+@pytest.fixture
+def folder(tokenizer: WordTokenizer, tmp_path: Path) -> Path:
+    """Return a folder with a recipe, a model and examples."""
+    torch.manual_seed(0)
+    config = tiny_config(labels="parallel", layers=1)
+    Extractor(config, build_model(config), tokenizer).save(tmp_path / "base")
+    (tmp_path / "tiny.yaml").write_text(RECIPE, encoding="utf-8")
+    write(tmp_path / "some.jsonl", EXAMPLES)
+    return tmp_path
+
+
+def run(folder: Path, *arguments: str, code: int = 0, recipe: str = "tiny.yaml") -> str:
+    given = ["train", str(folder / recipe), "--model", str(folder / "base"), *arguments]
+    result = CliRunner().invoke(app, given)
+    assert result.exit_code == code, result.output
+    return " ".join(result.output.split())
+
+
+def test_an_adapter_is_trained_and_loaded(folder: Path) -> None:
+    some, out = str(folder / "some.jsonl"), folder / "runs" / "mine"
+    files = ["--train", some, "--dev", some, "--out", str(out)]
+    printed = run(folder, *files, "--set", f"retention.same={some}", "--set", "loop.lr_backbone=2e-3")
+    assert "kept" in printed
+    assert "same micro F1 4" in printed
+    assert "lora: " in printed
+    report = json.loads((out / "report.json").read_text(encoding="utf-8"))
+    assert [one["step"] for one in report["dev"]] == [0, 2, 4]
+    extractor = Extractor.load(folder / "base", adapter=out / "adapter")
+    assert extractor.extract("ada met bob", NER(["person"], threshold=0.0))
+    assert "holds a run; resume it" in run(folder, *files, code=2)
+    assert "lora: " in run(folder, *files, "--resume")
+
+
+def test_other_formats_and_all_weights(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    (folder / "some.conll").write_text("ada B-person\nsang O\n\nparis B-city\n", encoding="utf-8")
+    changes = ["--set", "tuning.method=full", "--set", "loop={steps: 1, precision: 'no'}"]
+    printed = run(folder, "--train", "some.conll", "--from", "bio", *changes)
+    assert "full: " in printed
+    assert Extractor.load(Path("runs/tiny/model")).info()["widest span"] == "4 words"
+
+
+def test_strict_stops_and_shows_what_is_odd(folder: Path) -> None:
+    record = {
+        "text": "ada met bob",
+        "entities": [{"start": 1, "end": 7, "label": "person"}],
+        "labels": ["person"],
+    }
+    path = folder / "odd.jsonl"
+    path.write_text(json.dumps(record) + "\n", encoding="utf-8")
+    printed = run(folder, "--train", str(path), "--out", str(folder / "mine"), "--strict", code=2)
+    assert "span not on word edges: 1" in printed
+    assert "a[da met] bob" in printed
+    assert not (folder / "mine" / "adapter").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "there is nothing to learn from; give train"),
+        (["--set", "loop.setps=3"], "unknown key 'setps'; did you mean 'steps'"),
+        (["--set", "lopo.steps=3"], "unknown key 'lopo'; did you mean 'loop'"),
+        (["--set", "loop.steps"], "--set is 'loop.steps'; expected KEY=VALUE"),
+        (["--set", "tuning.method=lara"], "method is 'lara'; did you mean 'lora'"),
+        (["--set", "loop.steps=many"], "loop.steps is 'many'; expected a value of type int"),
+        (["--set", "form=boi"], "form is 'boi'; did you mean 'bio'"),
+        (["--set", "new.backbone=x", "--set", "model=y"], "model and new are both given"),
+        (["--train", "none.jsonl"], "no file none.jsonl"),
+    ],
+)
+def test_what_cannot_be_run(folder: Path, arguments: list[str], message: str) -> None:
+    assert message in run(folder, *arguments, "--out", str(folder / "mine"), code=2)
+    assert not (folder / "mine").exists()
+
+
+def test_a_recipe_that_is_no_recipe(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"cannot read the config .*none\.yaml"):
+        read_recipe(tmp_path / "none.yaml")
+    path = tmp_path / "some.yaml"
+    path.write_text("- 1\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match="expected"):
+        read_recipe(path)
+    path.write_text("", encoding="utf-8")
+    assert read_recipe(path) == TrainConfig()
+    assert read_recipe(path, ["loop.lr_backbone=2e-4"]).settings(10).loop.lr_backbone == 2e-4  # type: ignore[union-attr]
