@@ -57,6 +57,9 @@ def test_all_examples_are_run_here() -> None:
         "knowledge_graph",
         "contract_questions",
         "support_tickets",
+        "fine_tune_lora",
+        "continue_from_checkpoint",
+        "llm2vec_lora",
     }
 
 
@@ -139,12 +142,17 @@ def test_support_tickets(run_example: RunExample) -> None:
     assert "'customer': 'Maria Lopez'" in printed
 
 
-@pytest.mark.filterwarnings("ignore:.*:DeprecationWarning:gliner.*")
-def test_published_checkpoint(run_example: RunExample, tmp_path: Path) -> None:
+@pytest.fixture
+def published(tmp_path: Path) -> Path:
+    """Return a folder in the format of published checkpoints."""
     text = "Ada Lovelace wrote the first program in London in 1843."
     backbone = write_backbone(tmp_path / "backbone", "bert", [text])
-    folder = Reference(Spec("bert", projection=True), backbone, [text], ["person"]).save(tmp_path / "model")
-    printed = run_example("published_checkpoint", str(folder))
+    return Reference(Spec("bert", projection=True), backbone, [text], ["person"]).save(tmp_path / "model")
+
+
+@pytest.mark.filterwarnings("ignore:.*:DeprecationWarning:gliner.*")
+def test_published_checkpoint(run_example: RunExample, published: Path) -> None:
+    printed = run_example("published_checkpoint", str(published))
     assert "backbone     bert" in printed
     assert "labels       prompt" in printed
 
@@ -152,6 +160,27 @@ def test_published_checkpoint(run_example: RunExample, tmp_path: Path) -> None:
 def test_published_checkpoint_that_is_not_there(run_example: RunExample, tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match=r"has no config\.json"):
         run_example("published_checkpoint", str(tmp_path))
+
+
+@pytest.mark.filterwarnings("ignore:.*:DeprecationWarning:gliner.*")
+def test_continue_from_checkpoint(run_example: RunExample, published: Path, tmp_path: Path) -> None:
+    printed = run_example("continue_from_checkpoint", str(published), str(tmp_path / "out"))
+    assert f"MB: {tmp_path / 'out' / 'model'}" in printed
+
+
+def test_fine_tune_lora(run_example: RunExample, tmp_path: Path) -> None:
+    printed = run_example("fine_tune_lora", str(tmp_path))
+    assert "after:" in printed
+    assert f"seconds: {tmp_path / 'adapter'}" in printed
+    (size,) = re.findall(r"an adapter of ([\d.]+) MB", printed)
+    assert float(size) <= 5
+
+
+def test_llm2vec_lora(run_example: RunExample, tmp_path: Path) -> None:
+    printed = run_example("llm2vec_lora", str(tmp_path))
+    assert "llama, a decoder made bidirectional" in printed
+    first, last = map(float, re.findall(r"loss ([\d.]+) at first, ([\d.]+) at last", printed)[0])
+    assert last < first / 2
 
 
 def test_the_readme_shows_what_its_code_prints(refresh: SimpleNamespace) -> None:
