@@ -1,5 +1,6 @@
 """Pairs of spans: which are scored in a window, and which window answers for a pair. Pure Python."""
 
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import permutations
@@ -48,8 +49,13 @@ class Related:
         self._proposed: dict[tuple[int, Place], set[int]] = defaultdict(set)
         self._passed: dict[_Passed, float] = {}
 
-    def propose(self, mentions: Sequence[Mention]) -> tuple[list[Mention], list[tuple[int, int]]]:
-        """Return the best mentions that a relation admits, and the pairs of them that a relation joins."""
+    def propose(
+        self, mentions: Sequence[Mention], sentence_ends: Sequence[int] = ()
+    ) -> tuple[list[Mention], list[tuple[int, int]]]:
+        """Return the best mentions that a relation admits, and the pairs of them that a relation joins.
+
+        `sentence_ends` are the last words of sentences, in order.
+        """
         labels = self.queries.labels
         fit = [
             one
@@ -57,10 +63,13 @@ class Related:
             if any(label.joins(one.label, "") or label.joins("", one.label) for label in labels)
         ]
         best = sorted(fit, key=lambda one: -one.score)[: self.queries.max_spans]
+        ends = sentence_ends if self.queries.within_sentence else ()
+        sentence = [bisect_left(ends, one.word_start) for one in best]
         pairs = [
             (head, tail)
             for head, tail in permutations(range(len(best)), 2)
             if best[head][:2] != best[tail][:2]
+            and sentence[head] == sentence[tail]
             and any(label.joins(best[head].label, best[tail].label) for label in labels)
         ]
         return best, pairs

@@ -220,7 +220,8 @@ class Scorer:
             if collected.related is None or not own:
                 continue
             mentions = collected.mentions(job.parts[query], found.get(query, []))
-            best, pairs = collected.related.propose(mentions)
+            ends = [at for at, word in enumerate(job.words) if word.ends_sentence]
+            best, pairs = collected.related.propose(mentions, ends)
             columns, relations = zip(*own, strict=True)
             others: set[Place] = set()
             if self._model.links is not None:

@@ -15,7 +15,7 @@ from gliner_mt.formats.passages import Passage
 from gliner_mt.model import SpanMatcher
 from gliner_mt.tasks import Kind
 from gliner_mt.tokenization import WordTokenizer
-from tasks import openie, qa, relations
+from tasks import openie, relations
 from tasks.ner import zero_shot_sets
 
 Scores = Mapping[float, Mapping[str, float]]
@@ -30,8 +30,8 @@ def calibrated(
     """Return the config with thresholds, and the scores of the zero-shot sets of entities.
 
     Relations are judged on dev passages written for this project and on sets where entities have types,
-    answers on questions of which many have none, tuples by the best point of CaRB's curve; each on up to half
-    of `limit` examples of a set.
+    answers on those passages, a quarter of whose questions have none, tuples by the best point of CaRB's
+    curve; each on up to half of `limit` examples of a set.
     """
     extractor = Extractor(config, model, tokenizer)
     entities = micro_f1_by_threshold(extractor, zero_shot_sets(data, limit))
@@ -56,9 +56,8 @@ def _kinds(extractor: Extractor, data: Path, passages: Sequence[Passage], limit:
         evaluate_relations(extractor, [one.relations for one in passages], "authored"),
         *(evaluate_relations(extractor, typed[name], name) for name in ("re_docred", "somesci")),
     ]
-    unanswered = qa.dev_sets(data, limit)["clapnq"]
     questions = [question for one in passages for question in one.questions][:limit]
-    answered = [evaluate_qa(extractor, questions, "authored"), evaluate_qa(extractor, unanswered, "clapnq")]
+    answered = [evaluate_qa(extractor, questions, "authored")]
     tuples = [
         evaluate_openie(extractor, examples, name)
         for name, examples in openie.dev_sets(data, limit).items()

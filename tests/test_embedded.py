@@ -11,6 +11,7 @@ import pytest
 from gliner_mt import NER, Extractor
 from gliner_mt.evaluation.ner import predict, scores_at
 from gliner_mt.extractor import EMBEDDED
+from gliner_mt.tasks import Kind
 from gliner_mt.train.data import read_examples
 
 TEXT = "Elton John performed in New York on 12 May 2022, and tickets cost $120."
@@ -35,7 +36,7 @@ def test_it_finds_everyday_entities(extractor: Extractor) -> None:
 
 def test_it_does_well_on_everyday_sentences(extractor: Extractor) -> None:
     examples = list(read_examples(EVERYDAY))
-    threshold = float(extractor.info()["threshold"])
+    threshold = extractor.threshold(Kind.ENTITIES)
     scores = scores_at(examples, predict(extractor, examples, threshold=threshold), threshold).micro
     assert scores.f1 > 0.88
 

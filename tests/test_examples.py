@@ -185,7 +185,7 @@ def test_llm2vec_lora(run_example: RunExample, tmp_path: Path) -> None:
 
 def test_the_readme_shows_what_its_code_prints(refresh: SimpleNamespace) -> None:
     markdown = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert sum(block.language == "python" for block in refresh.blocks(markdown)) == 11
+    assert sum(block.language == "python" for block in refresh.blocks(markdown)) == 10
     assert_alike(refresh.refreshed(markdown), markdown)
 
 

@@ -97,3 +97,13 @@ def test_windows_share_a_part_and_still_cover_all(
         assert sum(size for size, _ in words[one.word_start : one.word_end]) <= budget
     if shared == 0.0:
         assert windows == list(plan_windows(words, budget=budget, overlap=overlap))
+
+
+def test_pairs_may_be_kept_to_one_sentence() -> None:
+    mentions = [Mention(0, 1, "", 0.9), Mention(2, 3, "", 0.8), Mention(4, 6, "", 0.7)]
+    for within, expected in (
+        (True, [(1, 2), (2, 1)]),
+        (False, [(0, 1), (0, 2), (1, 0), (1, 2), (2, 0), (2, 1)]),
+    ):
+        queries = PairQueries((RelationLabel("of"),), within_sentence=within)
+        assert Related(queries).propose(mentions, [1, 6])[1] == expected

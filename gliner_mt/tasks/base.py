@@ -128,6 +128,7 @@ class PairQueries:
     `threshold` holds for relations without their own; None takes the model's default. In each window, the
     `max_spans` best spans that any relation admits are paired: this bounds the cost. `link_threshold` holds
     for links, in models that ask first whether two spans are related at all; None takes that of the spans.
+    `within_sentence` pairs spans of one sentence only.
     """
 
     labels: tuple[RelationLabel, ...]
@@ -135,6 +136,7 @@ class PairQueries:
     max_spans: int = 64
     link_threshold: float | None = None
     kind: Kind = Kind.RELATIONS
+    within_sentence: bool = False
 
 
 @dataclass(frozen=True, slots=True)

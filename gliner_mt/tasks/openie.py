@@ -21,10 +21,10 @@ _Place = tuple[int, int]
 class OpenIE:
     """Find the tuples that a text states; answers `list[Triple]`, in the order of predicates.
 
-    Predicates and arguments are spans; a pair of them says in which role the argument is. Each subject of a
-    predicate makes a triple with each of its objects; its best time and place go with all of them. A triple
-    is as probable as its least probable part. `threshold` holds for roles, `span_threshold` for
-    predicates and arguments (None: the model's).
+    Predicates and arguments are spans of one sentence; a pair of them says in which role the argument is.
+    Each subject of a predicate makes a triple with each of its objects; its best time and place go with all
+    of them. A triple is as probable as its least probable part. `threshold` holds for roles,
+    `span_threshold` for predicates and arguments (None: the model's).
     """
 
     threshold: float | None = None
@@ -45,7 +45,7 @@ class OpenIE:
                 (Label(PREDICATE), Label(ARGUMENT)),
                 self.span_threshold,
                 by_label=True,
-                pairs=PairQueries(roles, self.threshold, kind=Kind.TUPLES),
+                pairs=PairQueries(roles, self.threshold, kind=Kind.TUPLES, within_sentence=True),
                 kind=Kind.TUPLES,
             ),
         )
