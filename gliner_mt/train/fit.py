@@ -146,7 +146,6 @@ def fit(base: Base, sets: Sets, config: FitConfig, out: Path, *, resume: bool, s
         InputError: nothing to learn, or with `strict` anything odd; or `out` holds another run.
         ConfigError: a setting that the model cannot have.
     """
-    started = time.monotonic()
     _check_model(base, sets, config.tuning)
     checks = _checked(base, sets, strict=strict)
     run, tuned = _run(base, sets, config, out, resume=resume)
@@ -158,7 +157,9 @@ def fit(base: Base, sets: Sets, config: FitConfig, out: Path, *, resume: bool, s
     before = {name: measure(_extractor(base, base.model), examples) for name, examples in kept.items()}
     if first and not log.scores:
         score(0, base.model)
+    started = time.monotonic()
     losses = run.train(score)
+    seconds = time.monotonic() - started
     best = extract_model_from_parallel(run.best(), keep_fp32_wrapper=False)
     after = {name: measure(_extractor(base, best), examples) for name, examples in kept.items()}
     best_step = log.best_step(run.step)
@@ -173,7 +174,7 @@ def fit(base: Base, sets: Sets, config: FitConfig, out: Path, *, resume: bool, s
         n_trained=sum(p.numel() for p in best.parameters() if p.requires_grad),
         n_parameters=sum(p.numel() for p in base.model.parameters()),
         size=sum(path.stat().st_size for path in folder.iterdir()),
-        seconds=time.monotonic() - started,
+        seconds=seconds,
         losses=tuple(losses),
         dev=tuple(log.scores),
         best_step=best_step,

@@ -74,7 +74,7 @@ class FitReport:
         n_trained: numbers that were trained.
         n_parameters: numbers of the model.
         size: bytes of the folder.
-        seconds: how long it took, scoring included.
+        seconds: how long training took, dev scores included; of a run that was taken up, since then.
         losses: the loss of each step; of a run that was taken up, of the steps since.
         dev: scores on the dev set at each checkpoint.
         best_step: the step whose weights were kept.
