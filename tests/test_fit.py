@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from rich.console import Console
+from tiny_labels import apart_extractor
 from tiny_models import tiny_config, tiny_extractor
 
 from gliner_mt import NER, Extractor
@@ -355,3 +356,16 @@ def test_a_limit_draws_the_same_examples() -> None:
     assert list(some) == list(some_of(numbers, 10)) == sorted(some)
     assert len(some) == 10
     assert some_of(numbers, None) is some_of(numbers, 100) is numbers
+
+
+@pytest.mark.parametrize("config", [FULL, LORA], ids=["full", "lora"])
+@pytest.mark.parametrize("labels", ["separate", "fused"])
+def test_labels_that_stand_apart(labels: str, config: FitConfig, tmp_path: Path) -> None:
+    extractor = apart_extractor(labels)
+    before = scores(extractor)  # and the vectors of labels, which training changes
+    config = replace(config, loop=replace(LOOP, steps=2))
+    report = extractor.fit(EXAMPLES, None, config, out=tmp_path / "mine")
+    after = scores(extractor)
+    assert after != before
+    if config.tuning.method == "full":
+        assert scores(Extractor.load(report.folder)) == pytest.approx(after, abs=1e-5)
