@@ -17,9 +17,9 @@ lint: .venv/developer
 types: .venv/developer
 	$(BIN)/mypy
 
-# Models in tests are tiny: several threads would only wait for each other.
+# Models in tests are tiny: several threads would only wait for each other, several processes don't.
 tests: .venv/developer
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2
 
 .venv/installed: pyproject.toml constraints.txt
 	test -d .venv || $(PYTHON) -m venv .venv

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from gliner_mt import Extractor
 from gliner_mt.evaluation.ner import best_threshold, micro_f1_by_threshold, predict, scores_at
+from gliner_mt.tasks import Kind
 from gliner_mt.train.data import read_examples
 from tasks.ner import zero_shot_sets
 
@@ -37,7 +38,7 @@ def main() -> None:
     print(f"best single threshold: {best}")
     everyday = list(read_examples(EVERYDAY))
     predicted = predict(extractor, everyday)
-    for threshold in sorted({0.3, 0.5, best, float(extractor.info()["threshold"])}):
+    for threshold in sorted({0.3, 0.5, best, extractor.threshold(Kind.ENTITIES)}):
         scores = scores_at(everyday, predicted, threshold).micro
         print(
             f"everyday sentences at {threshold}: F1 {100 * scores.f1:.1f}, "
