@@ -26,8 +26,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from parity_models import Reference, Spec, write_backbone
 
 from gliner_mt import NER, Extractor, Span
+from gliner_mt.formats.records import read_examples
 from gliner_mt.text import split_words
-from gliner_mt.train.data import read_examples
 
 SETS = ("wnut17", "gum_named", "cyner", "bionlp13cg", "wikigold", "re3d", "tasteset", "snips")
 BATCH_SIZES = (4, 8, 16)

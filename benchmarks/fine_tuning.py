@@ -14,7 +14,7 @@ from random import Random
 import torch
 
 from gliner_mt import Extractor
-from gliner_mt.train.data import read_examples
+from gliner_mt.formats.records import read_examples
 from gliner_mt.train.recipe import read_recipe
 from gliner_mt.types import Example
 from tasks.ner import ZERO_SHOT, zero_shot_sets

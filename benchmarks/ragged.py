@@ -32,7 +32,7 @@ from gliner_mt.backbones.families import families, first_position, local_reach
 from gliner_mt.batch import Batch, token_budget_batches
 from gliner_mt.checkpoint.native import read_tokenizer
 from gliner_mt.extractor import EMBEDDED
-from gliner_mt.train.data import read_examples
+from gliner_mt.formats.records import read_examples
 
 LONGEST, ROWS, WORDS = 512, 16, 1000
 SIZES = {

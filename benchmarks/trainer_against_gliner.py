@@ -33,11 +33,11 @@ from gliner_mt.batch import Collator, Row
 from gliner_mt.build import build_labels
 from gliner_mt.checkpoint.published import load_published
 from gliner_mt.config import ModelConfig
+from gliner_mt.formats.records import read_examples
 from gliner_mt.heads import Gold
 from gliner_mt.model import SpanMatcher
 from gliner_mt.text import split_words
 from gliner_mt.tokenization import WordTokenizer, word_span
-from gliner_mt.train.data import read_examples
 from gliner_mt.train.loop import LoopConfig, Run
 from gliner_mt.train.loss import matcher_loss
 from gliner_mt.train.optimizer import rate_at

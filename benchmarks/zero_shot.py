@@ -8,8 +8,8 @@ from pathlib import Path
 
 from gliner_mt import Extractor
 from gliner_mt.evaluation.ner import best_threshold, micro_f1_by_threshold, predict, scores_at
+from gliner_mt.formats.records import read_examples
 from gliner_mt.tasks import Kind
-from gliner_mt.train.data import read_examples
 from tasks.ner import zero_shot_sets
 
 EVERYDAY = Path(__file__).parent / "everyday.jsonl"

@@ -15,9 +15,9 @@ from gliner_mt.build import build_labels
 from gliner_mt.config import from_yaml
 from gliner_mt.evaluation.ner import best_threshold, micro_f1_by_threshold
 from gliner_mt.extractor import Extractor
+from gliner_mt.formats.records import read_examples
 from gliner_mt.model import SpanMatcher
 from gliner_mt.new import NewModel, new_model
-from gliner_mt.train.data import read_examples
 from gliner_mt.train.entities import Source, entity_rows
 from gliner_mt.train.loop import LoopConfig, Run
 from gliner_mt.train.loss import matcher_loss

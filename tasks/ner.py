@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-from gliner_mt.train.data import read_examples
+from gliner_mt.formats.records import read_examples
 from gliner_mt.train.entities import Source
 from gliner_mt.train.sampling import LabelNames
 from gliner_mt.types import Example

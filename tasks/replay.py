@@ -8,8 +8,7 @@ import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from gliner_mt.formats.records import entity_record
-from gliner_mt.train.data import read_examples
+from gliner_mt.formats.records import entity_record, read_examples
 from gliner_mt.train.replay import REPLAY_FILE
 from gliner_mt.types import Example
 from tasks.ner import WRITTEN

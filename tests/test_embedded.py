@@ -11,8 +11,8 @@ import pytest
 from gliner_mt import NER, Extractor
 from gliner_mt.evaluation.ner import predict, scores_at
 from gliner_mt.extractor import EMBEDDED
+from gliner_mt.formats.records import read_examples
 from gliner_mt.tasks import Kind
-from gliner_mt.train.data import read_examples
 
 TEXT = "Elton John performed in New York on 12 May 2022, and tickets cost $120."
 EVERYDAY = Path(__file__).parents[1] / "benchmarks" / "everyday.jsonl"

@@ -14,11 +14,11 @@ from gliner_mt.config import ModelConfig
 from gliner_mt.errors import ConfigError, InputError
 from gliner_mt.evaluation.ner import predict
 from gliner_mt.extractor import Extractor
+from gliner_mt.formats.records import parse_example, read_examples
 from gliner_mt.heads import Gold
 from gliner_mt.metrics import entity_f1
 from gliner_mt.model import SpanMatcher
 from gliner_mt.tokenization import WordTokenizer
-from gliner_mt.train.data import parse_example, read_examples
 from gliner_mt.train.entities import Source, entity_rows
 from gliner_mt.train.loop import LoopConfig, Run
 from gliner_mt.train.loss import matcher_loss, span_loss

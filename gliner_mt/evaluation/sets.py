@@ -20,7 +20,7 @@ from gliner_mt.evaluation.relations import (
 from gliner_mt.evaluation.result import Result
 from gliner_mt.evaluation.summary import evaluate_summary
 from gliner_mt.formats import read_classes, read_questions, read_relations, read_summaries, read_tuples
-from gliner_mt.train.data import read_examples
+from gliner_mt.formats.records import read_examples
 from gliner_mt.types import RelationExample
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Annotated examples and plain texts from files: one JSON object a line, plain or gzipped."""
+"""Plain texts from files, plain or gzipped."""
 
 import json
 from collections.abc import Iterator
@@ -6,9 +6,6 @@ from pathlib import Path
 
 from gliner_mt.errors import InputError
 from gliner_mt.formats.files import numbered_lines
-from gliner_mt.formats.records import parse_example, read_examples
-
-__all__ = ["parse_example", "read_examples", "read_texts"]
 
 
 def read_texts(path: Path, column: str = "text") -> Iterator[str]:
