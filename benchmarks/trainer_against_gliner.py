@@ -45,7 +45,7 @@ from gliner_mt.train.questions import TrainBatch
 
 SETS = ("wnut17", "gum_named", "cyner", "bionlp13cg", "wikigold", "re3d")
 LONGEST, WIDEST = 80, 12  # words of a sentence, of a span
-RATE = 1e-6  # the random model is far from any minimum, and large steps would make rounding grow
+RATE = 1e-8  # steps of a random model this wide are large even so, and would make rounding grow
 SETTLED = 2  # steps before the clock starts
 COMPARED = 5  # steps whose losses are compared: later ones drift apart by rounding
 TRAINERS = ("gliner", "ours", "ours, by length")

@@ -156,17 +156,57 @@ def test_attention_maps_and_tuples() -> None:
     assert torch.equal(*tuples)
 
 
-def test_training_is_that_of_the_original() -> None:
-    models = pair()
-    ids, mask = padded([8, 5])
-    gradients = []
-    for model in models:
-        model.train()  # with dropout
-        torch.manual_seed(1)
-        model(ids, mask).last_hidden_state.square().sum().backward()
-        gradients.append([parameter.grad for parameter in model.parameters()])
-    for expected, found in zip(*gradients, strict=True):
-        assert expected is found is None or torch.equal(expected, found)
+NO_DROPOUT = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+
+
+def gradients(model: DebertaV2Model, lengths: Sequence[int]) -> dict[str, Tensor | None]:
+    """Return the gradients of a sum in which no two numbers count alike."""
+    model.zero_grad()
+    found = states(model, *padded(lengths))
+    (found * torch.linspace(-1, 1, found.numel()).view_as(found)).sum().backward()
+    return {name: parameter.grad for name, parameter in model.named_parameters()}
+
+
+@pytest.mark.parametrize("share", [True, False])
+@pytest.mark.parametrize("others", [{}, {"position_buckets": 8, "conv_kernel_size": 3}], ids=str)
+def test_gradients_are_those_of_hugging_face(share: bool, others: dict[str, object]) -> None:
+    models = pair(share_att_key=share, **NO_DROPOUT, **others)
+    for lengths in ([1], [7, 7, 7], [150, 1, 90]):
+        expected, found = (gradients(model.train().double(), lengths) for model in models)
+        for name, gradient in expected.items():
+            # Theirs takes roots in single precision.
+            torch.testing.assert_close(found[name], gradient, atol=1e-7, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", NO_DROPOUT)
+def test_dropout_is_drawn_in_training_alone(name: str) -> None:
+    _, model = pair(**NO_DROPOUT | {name: 0.5})
+    batch = padded([9, 4])
+
+    def run(seed: int) -> Tensor:
+        torch.manual_seed(seed)
+        return states(model, *batch)
+
+    assert torch.equal(run(0), run(1))
+    model.train()
+    assert torch.equal(run(0), run(0))
+    assert not torch.allclose(run(0), run(1), atol=1e-2)
+
+
+def test_what_layers_do_when_they_are_called_is_left_to_them() -> None:
+    original, model = pair(**NO_DROPOUT)
+    for one in (original, model):
+        one.train()
+        one.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    expected, found = (gradients(one, [8, 5]) for one in (original, model))
+    for name, gradient in expected.items():
+        assert gradient is found[name] is None or torch.equal(gradient, found[name])
+    called: list[int] = []
+    model = pair()[1]
+    model.encoder.layer[0].compile(backend=lambda graph, _: called.append(1) or graph.forward)
+    with torch.no_grad():
+        states(model, *padded([8, 5]))
+    assert called
 
 
 @torch.no_grad()

@@ -1,4 +1,4 @@
-"""DeBERTa-v2/v3 on a CPU: the answers of Hugging Face's encoder, in little more than its linear layers' time.
+"""DeBERTa-v2/v3 on a CPU: what Hugging Face's encoder answers, in little more time than linear layers take.
 
 Disentangled attention (He et al., arXiv 2006.03654, section 3) scores query i and key j by
 
@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, cast, final
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
-from torch.nn.functional import scaled_dot_product_attention
+from torch.nn.functional import pad, scaled_dot_product_attention
+from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutput
 
@@ -44,7 +45,7 @@ _CHUNK = 256  # tokens between two attentions at a time: the widest activations 
 
 
 def speed_up(model: PreTrainedModel) -> None:
-    """Make a `DebertaV2Model` faster at inference; other models and the names of weights stay as they are."""
+    """Make a `DebertaV2Model` faster on CPUs; other models and the names of weights stay as they are."""
     config = model.config
     if config.model_type != "deberta-v2" or isinstance(model.encoder, FastEncoder):
         return
@@ -56,8 +57,8 @@ def speed_up(model: PreTrainedModel) -> None:
 class FastEncoder(nn.Module):
     """Stands for a `DebertaV2Encoder` with both position terms, and shares its modules.
 
-    Left to the original: training, gradients, devices other than CPUs, attention maps, and masks that hide
-    more than the ends of rows.
+    Left to the original: devices other than CPUs, attention maps, masks that hide more than the ends of rows,
+    and layers that are compiled or computed anew for the gradient.
     """
 
     def __init__(self, original: "DebertaV2Encoder") -> None:
@@ -79,9 +80,9 @@ class FastEncoder(nn.Module):
         return_dict: bool = True,
     ) -> BaseModelOutput | tuple[Tensor, ...]:
         """Return the hidden states as the original does, except that those of padding are zero."""
-        inference = not (self.training or torch.is_grad_enabled()) and hidden_states.device.type == "cpu"
         lengths = None
-        if inference and return_dict and not output_attentions and attention_mask.dim() == 2:
+        plain = return_dict and not output_attentions and attention_mask.dim() == 2
+        if plain and hidden_states.device.type == "cpu" and not any(map(_is_wrapped, self._layers)):
             lengths = _lengths(attention_mask.bool())
         if lengths is None:
             output: BaseModelOutput | tuple[Tensor, ...] = self._original[0](
@@ -116,13 +117,18 @@ class FastEncoder(nn.Module):
 
     def _positions(self) -> list[Positions]:
         """Return P_k and P_q of every layer at every position, computed anew only if weights have changed."""
+        if self.training or torch.is_grad_enabled():
+            return self._projected()
         stamp = self._stamp()
         cached, positions = self._cache
         if stamp is None or stamp != cached:
-            embeddings = self._original[0].get_rel_embedding()  # type: ignore[no-untyped-call]
-            positions = [_project(layer.attention.self, embeddings) for layer in self._layers]
+            positions = self._projected()
             self._cache = (stamp, positions)
         return positions
+
+    def _projected(self) -> list[Positions]:
+        embeddings = self._original[0].get_rel_embedding()  # type: ignore[no-untyped-call]
+        return [_project(layer.attention.self, embeddings) for layer in self._layers]
 
     def _stamp(self) -> object:
         """Return what changes with the weights that positions depend on, None if that cannot be known."""
@@ -140,6 +146,11 @@ class FastEncoder(nn.Module):
         return autocast, [(w.data_ptr(), w.dtype, w._version, w.flatten()[0].item()) for w in weights]
 
 
+def _is_wrapped(layer: "DebertaV2Layer") -> bool:
+    """Say whether a call of the layer does more than its modules do."""
+    return layer._compiled_call_impl is not None or (layer.gradient_checkpointing and layer.training)
+
+
 def _projections(attention: "DisentangledSelfAttention") -> tuple[nn.Module, nn.Module]:
     """Return what makes position keys and position queries."""
     if attention.share_att_key:
@@ -149,7 +160,7 @@ def _projections(attention: "DisentangledSelfAttention") -> tuple[nn.Module, nn.
 
 def _project(attention: "DisentangledSelfAttention", embeddings: Float[Tensor, "n h"]) -> Positions:
     def heads(projection: nn.Module) -> Tensor:
-        vectors: Tensor = projection(embeddings) * _scale(attention)
+        vectors: Tensor = projection(attention.pos_dropout(embeddings)) * _scale(attention)
         return vectors.view(len(vectors), attention.num_attention_heads, -1).transpose(0, 1).contiguous()
 
     keys, queries = _projections(attention)
@@ -177,7 +188,9 @@ def _run_layer(
     layer: "DebertaV2Layer", hidden: Float[Tensor, "n h"], lengths: list[int], positions: Positions
 ) -> Float[Tensor, "n h"]:
     context = _attend(layer.attention.self, hidden, lengths, positions)
-    size, outputs = _CHUNK * torch.get_num_threads(), []
+    # With gradients, every further product would make and add another gradient of the weights.
+    size = len(hidden) if torch.is_grad_enabled() else _CHUNK * torch.get_num_threads()
+    outputs = []
     for attended, chunk in zip(torch.split(context, size), torch.split(hidden, size), strict=True):
         middle = layer.attention.output(attended, chunk)
         outputs.append(layer.output(layer.intermediate(middle), middle))
@@ -188,19 +201,22 @@ def _attend(
     attention: "DisentangledSelfAttention", hidden: Tensor, lengths: list[int], positions: Positions
 ) -> Float[Tensor, "n h"]:
     inputs = [project(hidden) for project in (attention.query_proj, attention.key_proj, attention.value_proj)]
-    output = torch.empty_like(inputs[0])
-    n_heads, start = attention.num_attention_heads, 0
+    n_heads, start, contexts = attention.num_attention_heads, 0, []
+    dropout = attention.dropout.p if attention.training else 0.0
     for rows, t in _runs(lengths):
         end = start + rows * t
-        parts = [x[start:end].view(rows, t, n_heads, -1).transpose(1, 2) for x in (*inputs, output)]
-        together = max(1, _SCORES * torch.get_num_threads() // (rows * t * t))
+        parts = [x[start:end].view(rows, t, n_heads, -1).transpose(1, 2) for x in inputs]
+        together, turns = max(1, _SCORES * torch.get_num_threads() // (rows * t * t)), []
         for first in range(0, n_heads, together):
             heads = slice(first, first + together)
-            query, key, value, context = (x[:, heads] for x in parts)
+            query, key, value = (x[:, heads] for x in parts)
             bias = _bias(query, key, positions[0][heads], positions[1][heads])
-            context[:] = scaled_dot_product_attention(query, key, value, bias, scale=_scale(attention))
+            turns.append(
+                scaled_dot_product_attention(query, key, value, bias, dropout, scale=_scale(attention))
+            )
+        contexts.append(torch.cat(turns, 1).transpose(1, 2).reshape(rows * t, -1))
         start = end
-    return output
+    return torch.cat(contexts)
 
 
 def _bias(
@@ -210,12 +226,10 @@ def _bias(
     position_queries: Float[Tensor, "heads n d"],
 ) -> Float[Tensor, "r heads t t"]:
     t = query.shape[2]
-    bias = query.new_zeros((*query.shape[:3], t))
-    for start in range(0, t, _BLOCK):
-        block = slice(start, min(start + _BLOCK, t))
-        bias[:, :, block] += _skewed(query[:, :, block], position_keys, block.stop, t)
-        bias[..., block] += _skewed(key[:, :, block], position_queries, block.stop, t).transpose(2, 3)
-    return bias
+    blocks = [slice(start, min(start + _BLOCK, t)) for start in range(0, t, _BLOCK)]
+    from_query = [_skewed(query[:, :, one], position_keys, one.stop, t) for one in blocks]
+    from_key = [_skewed(key[:, :, one], position_queries, one.stop, t).transpose(2, 3) for one in blocks]
+    return torch.cat(from_query, 2) + torch.cat(from_key, 3)
 
 
 def _skewed(
@@ -254,7 +268,5 @@ def _pack(padded: Float[Tensor, "b t h"], lengths: list[int]) -> Float[Tensor, "
 def _pad(packed: Float[Tensor, "n h"], lengths: list[int], t: int) -> Float[Tensor, "b t h"]:
     if min(lengths) == t:
         return packed.view(len(lengths), t, -1)
-    padded = packed.new_zeros((len(lengths), t, packed.shape[1]))
-    for row, part in zip(padded, torch.split(packed, lengths), strict=True):
-        row[: len(part)] = part
-    return padded
+    padded = pad_sequence(list(torch.split(packed, lengths)), batch_first=True)
+    return pad(padded, (0, 0, 0, t - max(lengths)))
