@@ -203,10 +203,14 @@ def test_what_layers_do_when_they_are_called_is_left_to_them() -> None:
         assert gradient is found[name] is None or torch.equal(gradient, found[name])
     called: list[int] = []
     model = pair()[1]
+    model.encoder.layer[1].register_forward_pre_hook(lambda *_: called.append(0))
+    states(model, *padded([8, 5]))
+    assert called == [0]
+    model = pair()[1]
     model.encoder.layer[0].compile(backend=lambda graph, _: called.append(1) or graph.forward)
     with torch.no_grad():
         states(model, *padded([8, 5]))
-    assert called
+    assert called == [0, 1]
 
 
 @torch.no_grad()

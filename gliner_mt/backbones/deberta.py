@@ -58,7 +58,7 @@ class FastEncoder(nn.Module):
     """Stands for a `DebertaV2Encoder` with both position terms, and shares its modules.
 
     Left to the original: devices other than CPUs, attention maps, masks that hide more than the ends of rows,
-    and layers that are compiled or computed anew for the gradient.
+    and layers that are compiled, computed anew for the gradient or hooked, as FSDP does.
     """
 
     def __init__(self, original: "DebertaV2Encoder") -> None:
@@ -148,7 +148,9 @@ class FastEncoder(nn.Module):
 
 def _is_wrapped(layer: "DebertaV2Layer") -> bool:
     """Say whether a call of the layer does more than its modules do."""
-    return layer._compiled_call_impl is not None or (layer.gradient_checkpointing and layer.training)
+    hooked = layer._forward_hooks or layer._forward_pre_hooks
+    anew = layer.gradient_checkpointing and layer.training
+    return bool(hooked) or anew or layer._compiled_call_impl is not None
 
 
 def _projections(attention: "DisentangledSelfAttention") -> tuple[nn.Module, nn.Module]:
