@@ -57,7 +57,7 @@ config = FitConfig(
     tuning=Tuning(method="lora", rank=8, alpha=16),
     loop=LoopConfig(steps=12, batch_tokens=512, lr_backbone=1e-3, lr_heads=1e-3, save_every=12),
     sampling=SamplingConfig(rows_per_pool=64),
-    replay=0.25,  # some rows of what the model knows, so that it stays
+    replay=0.3,  # rows in which it is to answer as before, so that what it knows stays
 )
 out = Path(sys.argv[1] if len(sys.argv) > 1 else "runs/maintenance")
 text = "Rewired the landing light, its connector was burnt."

@@ -56,6 +56,12 @@ class Batch:
         moved: dict[str, Any] = {name: x if x is None else x.to(device) for name, x in tensors.items()}
         return Batch(**moved)
 
+    def rows(self, chosen: slice | Bool[Tensor, " b"]) -> "Batch":
+        """Return some of the rows, padded as they are; labels that stand apart are all kept."""
+        tensors = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "apart"}
+        cut: dict[str, Any] = {name: x if x is None else x[chosen] for name, x in tensors.items()}
+        return Batch(**cut, apart=self.apart)
+
 
 @final
 class Collator:

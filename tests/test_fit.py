@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -24,7 +25,7 @@ from gliner_mt.train.examples import by_task, open_examples, some_of
 from gliner_mt.train.fit import FitConfig, default_loop
 from gliner_mt.train.judging import DevLog
 from gliner_mt.train.loop import LoopConfig
-from gliner_mt.train.replay import replay_examples
+from gliner_mt.train.replay import replay_examples, with_other_labels
 from gliner_mt.train.report import DevScore
 from gliner_mt.train.rows import Replay, row_sources
 from gliner_mt.train.sampling import SamplingConfig
@@ -164,10 +165,27 @@ def str_of(table: object) -> str:
 def test_rows_have_their_shares(untrained: Extractor, tokenizer: WordTokenizer) -> None:
     labels = build_labels(tiny_config(labels="parallel"), tokenizer)
     train = by_task([*EXAMPLES[:3], QAExample("ada", "who", ())], "train")
-    rows = row_sources(train, Replay(replay_examples(), 0.25), {}, labels, PLAIN, 4)
-    assert [row.weight for row in rows] == pytest.approx([0.75 / 4, 0.25, 0.75 * 3 / 4])
+    passages = replay_examples()
+    others = with_other_labels(["ada met bob"], passages, {"person"}, 0)
+    rows = row_sources(train, Replay([passages, others], 0.5), {}, labels, PLAIN, 4)
+    assert [row.weight for row in rows] == pytest.approx([0.5 / 4, 0.25, 0.25, 0.5 * 3 / 4])
+    assert [row.row(Random(0)).recalled for row in rows] == [False, True, True, False]
     (alone,) = row_sources(by_task(EXAMPLES, "train"), Replay([], 0.0), {}, labels, PLAIN, 4)
     assert alone.weight == 1.0
+    assert not alone.row(Random(0)).recalled
+
+
+def test_new_texts_are_replayed_with_other_labels() -> None:
+    passages = replay_examples()
+    known = {label for one in passages for label in one.labels}
+    texts = ["ada met bob", "one two three", ""]
+    others = with_other_labels(texts, passages, {"Person", "city"}, 0)
+    assert [one.text for one in others] == texts
+    assert with_other_labels(texts, passages, {"Person", "city"}, 0) == others
+    for one in others:
+        assert not one.entities
+        assert 10 <= len(one.labels) <= 24
+        assert set(one.labels) <= known - {"person", "city"}
 
 
 def test_the_replay_set() -> None:

@@ -28,7 +28,7 @@ from gliner_mt.train.loss import (
     of_first_dimension,
 )
 from gliner_mt.train.mntp import MaskedBatch
-from gliner_mt.train.questions import question_batch
+from gliner_mt.train.questions import Judged, TrainBatch, question_batch
 
 CONFIGS = [
     LossConfig(),
@@ -189,6 +189,34 @@ def test_halves_have_the_loss_and_gradient_of_the_whole(
     torch.testing.assert_close(total, whole)
     torch.testing.assert_close([p.grad for p in matcher.parameters()], expected, rtol=1e-3, atol=1e-4)
     matcher.zero_grad()
+
+
+def test_rows_that_are_recalled_are_judged_by_the_teacher(
+    matcher: SpanMatcher, tokenizer: WordTokenizer
+) -> None:
+    rows, collate = rows_of_every_task(tokenizer), Collator(tokenizer.pad_id, tokenizer.suffix)
+    nothing = Judged([], [])
+    some = [
+        row._replace(recalled=True, stated=nothing, ends=[], pairs=nothing) if row.n_free else row
+        for row in rows
+    ]
+    batch = question_batch(some, collate)
+    assert question_batch(rows, collate).recalled is None
+
+    def gradient(teacher: SpanMatcher | None, batch: TrainBatch) -> float:
+        matcher.zero_grad()
+        matcher_loss(matcher, batch, teacher=teacher).backward()
+        return sum(float(p.grad.abs().sum()) for p in matcher.parameters() if p.grad is not None)
+
+    alone = question_batch([row for row in some if row.recalled], collate)
+    assert gradient(matcher, alone) == pytest.approx(0.0, abs=1e-3)  # it answers as it does
+    assert gradient(None, alone) > 1.0
+    torch.manual_seed(1)
+    other = build_model(tiny_config(labels="parallel", layers=1, pairs=True)).eval()
+    whole = matcher_loss(matcher, batch, teacher=other)
+    parts = sum(share * matcher_loss(matcher, part, teacher=other) for share, part in pieces(batch, 2))
+    torch.testing.assert_close(parts, whole)
+    assert whole != matcher_loss(matcher, batch)
 
 
 def test_halves_of_sequences() -> None:

@@ -23,7 +23,7 @@ class Source:
     """A set to draw from.
 
     `weight`: its share of the rows, relative to the others. `domain` tells which sets' labels are foreign to
-    it. `packable`: its texts may share a row.
+    it. `packable`: its texts may share a row. `recalled`: a teacher says what is right, not the examples.
     """
 
     name: str
@@ -31,6 +31,7 @@ class Source:
     weight: float
     domain: str = ""
     packable: bool = True
+    recalled: bool = False
 
 
 class _Piece(NamedTuple):
@@ -78,9 +79,8 @@ class EntityRows:
         index = {label: i for i, label in enumerate(asked)}
         gold = [(start, end, index[label]) for start, end, label in piece.entities if label in index]
         nothing = Judged([], [])
-        return QuestionRow(
-            Row(prompt, piece.words), len(asked), gold, nothing, range(0), [], nothing, range(0)
-        )
+        row, recalled = Row(prompt, piece.words), self.source.recalled
+        return QuestionRow(row, len(asked), gold, nothing, range(0), [], nothing, range(0), recalled)
 
     def _piece(self, random: Random) -> _Piece:
         """Draw one text, or several that were annotated with the same labels."""

@@ -30,7 +30,7 @@ from gliner_mt.train.judging import DevLog, dev_score, measure, retained
 from gliner_mt.train.loop import LoopConfig, Run
 from gliner_mt.train.loss import LossConfig, build_loss, matcher_loss
 from gliner_mt.train.questions import TrainBatch
-from gliner_mt.train.replay import replay_examples
+from gliner_mt.train.replay import replay_examples, with_other_labels
 from gliner_mt.train.report import FitReport
 from gliner_mt.train.rows import Replay, read_names, row_sources
 from gliner_mt.train.run_folder import RunFolder
@@ -46,6 +46,7 @@ _PASSES, _TEXTS_A_STEP = 8, 12
 _FEWEST_STEPS, _MOST_STEPS = 60, 2_000
 _CHECKPOINTS = 8
 _FILE_WIDTH = 160  # columns of a table that is not on a terminal
+_REPLAYED = 1_000  # examples of each task whose texts are replayed with other labels
 _KINDS = {"relations": Kind.RELATIONS, "answer": Kind.ANSWERS}
 _WHOLE = ("full", "frozen_backbone", "heads")
 
@@ -59,7 +60,8 @@ class FitConfig:
         loop: how the weights are moved; None: `default_loop`, by the method and the number of examples.
         sampling: how rows are drawn from the examples.
         loss: how wrong decisions are counted.
-        replay: share of the rows that come from the replay set (`train/replay.py`), against forgetting.
+        replay: share of the rows in which the model is to answer as before, against forgetting
+            (`train/replay.py`); 0 for a model that knows nothing yet.
         names: a JSON file of what else labels may be called: label → {aliases: [name], description: text}.
         dev_limit: examples of each task that a checkpoint is scored on, drawn at random; None is all.
     """
@@ -68,7 +70,7 @@ class FitConfig:
     loop: LoopConfig | None = None
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
     loss: LossConfig = field(default_factory=LossConfig)
-    replay: float = 0.25
+    replay: float = 0.3
     names: str | None = None
     dev_limit: int | None = 500
 
@@ -249,11 +251,24 @@ def _with_entities(examples: ByTask) -> Iterator[Iterable[Example]]:
 
 def _prepared(base: Base, tuning: Tuning) -> tuple[SpanMatcher, Tuned | None]:
     """Return a copy of the model, ready to train. It shares the weights that stay as they are."""
-    place = torch.accelerator.current_accelerator() or torch.device("cpu")
-    stays = next(base.model.parameters()).device.type == place.type and torch.accelerator.device_count() < 2
+    on_it = next(base.model.parameters()).device.type == _place().type
+    stays = on_it and torch.accelerator.device_count() < 2
     frozen = base.model.encoders.parameters() if stays and tuning.method != "full" else ()
     model = deepcopy(base.model, {id(parameter): parameter for parameter in frozen})
     return model, prepare_tuning(model, base.config, tuning, base.name)
+
+
+def _teacher(base: Base, replay: float) -> SpanMatcher | None:
+    """Return the model as it was, where the copy is trained; None if nothing is replayed."""
+    if not replay:
+        return None
+    place = _place()
+    on_it = next(base.model.parameters()).device.type == place.type
+    return base.model if on_it else deepcopy(base.model).to(place)
+
+
+def _place() -> torch.device:
+    return torch.accelerator.current_accelerator() or torch.device("cpu")
 
 
 def _run(
@@ -265,7 +280,7 @@ def _run(
     loop = config.loop or default_loop(config.tuning, sum(map(len, sets.train.values())))
     torch.manual_seed(loop.seed)  # what is added to a model is random at first
     model, tuned = _prepared(base, config.tuning)
-    loss = partial(matcher_loss, loss=build_loss(config.loss))
+    loss = partial(matcher_loss, loss=build_loss(config.loss), teacher=_teacher(base, config.replay))
     run = Run(model, model.encoders, _sampler(base, sets, config, loop.seed), loss, loop, out / RUN)
     if resume:
         run.resume()
@@ -275,10 +290,18 @@ def _run(
 def _sampler(base: Base, sets: Sets, config: FitConfig, seed: int) -> RowSampler:
     labels = build_labels(base.config, base.tokenizer)
     names = {} if config.names is None else read_names(Path(config.names))
-    replay = replay_examples() if config.replay else []
+    replay = Replay(_replayed(sets.train, seed) if config.replay else [], config.replay)
     width = base.config.max_width
-    rows = row_sources(sets.train, Replay(replay, config.replay), names, labels, config.sampling, width)
+    rows = row_sources(sets.train, replay, names, labels, config.sampling, width)
     return RowSampler(rows, labels, config.sampling, seed=seed)
+
+
+def _replayed(train: ByTask, seed: int) -> list[list[Example]]:
+    """Return what is replayed: passages, and some texts of the examples with labels of the passages."""
+    passages = replay_examples()
+    own = {label for one in some_of(train.get("ner", ()), _REPLAYED) for label in one.labels}
+    texts = (one.text for examples in train.values() for one in some_of(examples, _REPLAYED))
+    return [passages, with_other_labels(texts, passages, own, seed)]
 
 
 def _extractor(base: Base, model: SpanMatcher) -> "Extractor":

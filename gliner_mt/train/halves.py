@@ -1,12 +1,10 @@
 """A batch as two, where it does not fit into memory: their losses, weighted, add up to that of the whole."""
 
-from dataclasses import fields
 from functools import singledispatch
 from typing import Any, TypeVar
 
 from torch import Tensor
 
-from gliner_mt.batch import Batch
 from gliner_mt.heads import Gold, Spans
 from gliner_mt.model import Beside
 from gliner_mt.pairs import Pairs
@@ -62,13 +60,12 @@ def _(batch: TrainBatch) -> list[tuple[float, Any]]:
 
 
 def _rows(batch: TrainBatch, start: int, end: int) -> TrainBatch:
-    apart, gold = batch.batch.apart, batch.gold
-    per_row = {field.name: getattr(batch.batch, field.name) for field in fields(Batch)} | {"apart": None}
-    cut: dict[str, Any] = {name: x if x is None else x[start:end] for name, x in per_row.items()}
+    gold, rows = batch.gold, slice(start, end)
     inside = (gold.row >= start) & (gold.row < end)
     own_gold = Gold(gold.row[inside] - start, *(column[inside] for column in gold[1:]))
     targets = None if batch.targets is None else _targets(batch.targets, start, end)
-    return TrainBatch(Batch(**cut | {"apart": apart}), own_gold, targets)
+    recalled = None if batch.recalled is None else batch.recalled[rows]
+    return TrainBatch(batch.batch.rows(rows), own_gold, targets, recalled)
 
 
 def _targets(targets: Targets, start: int, end: int) -> Targets:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from accelerate.utils import extract_model_from_parallel
@@ -56,6 +57,13 @@ class LossConfig:
                 raise ConfigError(f"{name} is {getattr(self, name)}; expected 0 or more.")
 
 
+class Recalled(NamedTuple):
+    """Rows (b,) of a batch, and what a teacher finds right in them: the shape of their logits, 0 to 1."""
+
+    rows: Bool[Tensor, " b"]
+    right: Tensor
+
+
 @dataclass(frozen=True, slots=True)
 class DecisionLoss:
     """The loss of decisions: each is judged by `element`, and `reduce` makes one number of those of a row."""
@@ -87,19 +95,26 @@ def build_loss(config: LossConfig) -> DecisionLoss:
 
 
 def matcher_loss(
-    model: SpanMatcher, batch: TrainBatch, loss: DecisionLoss | None = None
+    model: SpanMatcher,
+    batch: TrainBatch,
+    loss: DecisionLoss | None = None,
+    teacher: SpanMatcher | None = None,
 ) -> Float[Tensor, ""]:
     """Return the loss of a model, as it is or wrapped for several processes: that of all that is asked.
 
     Each span, stated span and pair is one decision for each label asked of it, and all count alike: the three
-    are added. `loss` judges them, GLiNER's if None; with `functools.partial` it is what a `Run` takes.
+    are added. `loss` judges them, GLiNER's if None; with `functools.partial` it is what a `Run` takes. In
+    rows that are `recalled`, what is right of the spans is the `teacher`'s probability (arXiv 1606.09282,
+    equation 2, for two classes, at a temperature of 1).
     """
     judge = build_loss(LossConfig()) if loss is None else loss
     head, n_rows, targets = extract_model_from_parallel(model).head, len(batch.batch.ids), batch.targets
     if targets is None:
         return span_loss(head, model(batch.batch).spans, batch.batch, batch.gold, loss=judge)
-    scores = model(batch.batch, targets.asked)
-    total = span_loss(head, scores.spans, batch.batch, batch.gold, targets.n_free, judge)
+    scores, told = model(batch.batch, targets.asked), None
+    if teacher is not None and batch.recalled is not None:
+        told = Recalled(batch.recalled, _probabilities(teacher, batch.batch.rows(batch.recalled)))
+    total = span_loss(head, scores.spans, batch.batch, batch.gold, targets.n_free, judge, told)
     for logits, right, asked, row in (
         (scores.stated, targets.stated, targets.stated_asked, targets.asked.stated.row),
         (scores.pairs, targets.pairs, targets.pairs_asked, targets.asked.pairs.row),
@@ -116,15 +131,25 @@ def span_loss(
     gold: Gold,
     n_labels: Int[Tensor, " b"] | None = None,
     loss: DecisionLoss | None = None,
+    recalled: Recalled | None = None,
 ) -> Float[Tensor, ""]:
     """Return the loss of every span and label that exist, by row, averaged over the rows.
 
-    `n_labels`: how many labels of each row are matched with spans; None is all.
+    `n_labels`: how many labels of each row are matched with spans; None is all. What is `recalled` stands in
+    the place of gold.
     """
     judge = build_loss(LossConfig()) if loss is None else loss
     valid = head.valid(logits, batch.n_words, batch.n_labels if n_labels is None else n_labels)
     right = head.targets(logits.float(), gold)
+    if recalled is not None:
+        right[recalled.rows] = recalled.right
     return judge.of_rows(logits, right, valid.expand_as(logits), of_first_dimension).mean()
+
+
+@torch.no_grad()
+def _probabilities(teacher: SpanMatcher, batch: Batch) -> Tensor:
+    spans: Tensor = teacher(batch).spans
+    return spans.float().sigmoid()
 
 
 def of_first_dimension(values: Tensor) -> Float[Tensor, " b"]:

@@ -51,7 +51,7 @@ class QuestionRow(NamedTuple):
     """A question ready for the model. Labels of free spans come first, those of relations last.
 
     `gold` are free spans (word_start, word_end, label); `stated` spans are judged on `stated_labels`; `pairs`
-    of the spans `ends` on `relations`.
+    of the spans `ends` on `relations`. `recalled`: not `gold` but a teacher judges free spans.
     """
 
     row: Row
@@ -62,6 +62,7 @@ class QuestionRow(NamedTuple):
     ends: list[Place]
     pairs: Judged
     relations: range
+    recalled: bool = False
 
 
 class Targets(NamedTuple):
@@ -79,11 +80,15 @@ class Targets(NamedTuple):
 
 
 class TrainBatch(NamedTuple):
-    """A batch with its gold spans; `targets` are those of stated spans and pairs, if it asks of any."""
+    """A batch with its gold spans; `targets` are those of stated spans and pairs, if it asks of any.
+
+    `recalled` (b,): rows whose free spans are judged by a teacher; None if there are none.
+    """
 
     batch: Batch
     gold: Gold
     targets: Targets | None = None
+    recalled: Tensor | None = None
 
 
 def question_row(
@@ -128,7 +133,8 @@ def question_batch(rows: Sequence[QuestionRow], collate: Collator) -> TrainBatch
         *_judged(rows, width, lambda one: (one.stated, one.stated_labels)),
         *_judged(rows, width, lambda one: (one.pairs, one.relations)),
     )
-    return TrainBatch(batch, Gold(*_columns(spans, 4)), targets)
+    recalled = torch.tensor([one.recalled for one in rows]) if any(one.recalled for one in rows) else None
+    return TrainBatch(batch, Gold(*_columns(spans, 4)), targets, recalled)
 
 
 def words_within(text: str, tokenizer: WordTokenizer, room: int) -> list[EncodedWord]:

@@ -39,7 +39,8 @@ class TrainConfig:
         retention: files, by name, on which the figures before and after are compared.
         loop: what differs from the loop that suits the method and the number of examples, by the names of
             `LoopConfig`.
-        tuning, sampling, loss, replay, names, dev_limit: as in `FitConfig`.
+        replay: as in `FitConfig`; None: its default, and 0 for a `new` model, which knows nothing.
+        tuning, sampling, loss, names, dev_limit: as in `FitConfig`.
     """
 
     model: str | None = None
@@ -53,13 +54,17 @@ class TrainConfig:
     loop: Mapping[str, Any] = field(default_factory=dict)
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
     loss: LossConfig = field(default_factory=LossConfig)
-    replay: float = 0.25
+    replay: float | None = None
     names: str | None = None
     dev_limit: int | None = 500
 
     def __post_init__(self) -> None:
         if self.model is not None and self.new is not None:
             raise ConfigError("model and new are both given; expected one of them, or neither.")
+        if self.new is not None and self.replay:
+            raise ConfigError(
+                f"replay is {self.replay} of a new model, which knows nothing to be kept; leave it out, or 0."
+            )
         if self.form != AUTO and self.form not in FORMATS:
             raise ConfigError(f"form is {self.form!r}{nearest(self.form, (AUTO, *FORMATS))}.")
         self.settings(1)
@@ -72,10 +77,15 @@ class TrainConfig:
             loop=from_mapping(LoopConfig, loop, "loop"),
             sampling=self.sampling,
             loss=self.loss,
-            replay=self.replay,
+            replay=self._replay(),
             names=self.names,
             dev_limit=self.dev_limit,
         )
+
+    def _replay(self) -> float:
+        if self.replay is None:
+            return FitConfig().replay if self.new is None else 0.0
+        return self.replay
 
 
 def read_recipe(path: Path, changes: Iterable[str] = ()) -> TrainConfig:

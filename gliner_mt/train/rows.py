@@ -1,4 +1,4 @@
-"""Rows of examples of any task, and of the replay set, each with its share."""
+"""Rows of examples of any task, and of what is replayed, each with its share."""
 
 import json
 from array import array
@@ -30,9 +30,9 @@ _Drawn = tuple[Sequence[Any], Draw[Any]]
 
 
 class Replay(NamedTuple):
-    """Examples of what a model knows, and their share of all rows."""
+    """Texts and labels, in sets, of which a teacher says what is right; their share of all rows."""
 
-    examples: Sequence[Example]
+    sets: Sequence[Sequence[Example]]
     share: float
 
 
@@ -44,13 +44,16 @@ def row_sources(
     sampling: SamplingConfig,
     max_width: int,
 ) -> list[RowSource]:
-    """Return the rows of each task, as many as it has examples, and of the replay set.
+    """Return the rows of each task, as many as it has examples, and those that are replayed.
 
     Texts stay where they are, but for questions: those to one text are put together in memory.
     """
     n_examples = sum(map(len, train.values()))
     own = 1.0 - replay.share
-    entities = [Source("replay", replay.examples, replay.share, packable=False)] if replay.share else []
+    entities = [
+        Source("replay", examples, replay.share / len(replay.sets), packable=False, recalled=True)
+        for examples in replay.sets
+    ]
     sources: list[RowSource] = []
     for task, examples in train.items():
         share = own * len(examples) / n_examples
