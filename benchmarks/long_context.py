@@ -31,9 +31,10 @@ def measure(length: int, attention: str, threads: int) -> None:
     from gliner_mt import NER
     from gliner_mt.backbones.attention import use_attention
     from gliner_mt.build import build_model
+    from gliner_mt.checkpoint.load import EMBEDDED
     from gliner_mt.checkpoint.native import read_tokenizer
     from gliner_mt.config import ModelConfig
-    from gliner_mt.extractor import EMBEDDED, Extractor
+    from gliner_mt.extractor import Extractor
     from gliner_mt.tokenization import WordTokenizer
 
     torch.set_num_threads(threads)

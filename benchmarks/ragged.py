@@ -30,8 +30,8 @@ from gliner_mt.backbones.configs import auto_class, backbone_config
 from gliner_mt.backbones.deberta import speed_up
 from gliner_mt.backbones.families import families, first_position, local_reach
 from gliner_mt.batch import Batch, token_budget_batches
+from gliner_mt.checkpoint.load import EMBEDDED
 from gliner_mt.checkpoint.native import read_tokenizer
-from gliner_mt.extractor import EMBEDDED
 from gliner_mt.formats.records import read_examples
 
 LONGEST, ROWS, WORDS = 512, 16, 1000

@@ -1,12 +1,13 @@
 """Which labels are read together: those of all queries in one list, split where it is too long."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from jaxtyping import Float
 from torch import Tensor
 
+from gliner_mt.config import Thresholds
 from gliner_mt.errors import InputError
 from gliner_mt.labels import LabelEncoding, Prompt
 from gliner_mt.tasks import Kind, Label, Queries
@@ -76,45 +77,29 @@ class Together(NamedTuple):
     repeated: frozenset[int] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class Thresholds:
-    """What probabilities must exceed where callers do not say: that of a label, of a kind, or `default`."""
-
-    default: float
-    of_kinds: Mapping[str, float] = field(default_factory=dict)
-    of_labels: Mapping[str, float] = field(default_factory=dict)
-
-    def of(self, kind: Kind) -> float:
-        """Return the threshold of a kind of answers."""
-        return self.of_kinds.get(kind.value, self.default)
-
-
 def labels_asked(queries: Sequence[Queries], thresholds: Thresholds) -> tuple[Asked, ...]:
-    """Return the labels of all queries in their order, those of relations last in each."""
+    """Return the labels of all queries in their order, those of relations last in each.
+
+    The first threshold that there is counts: the label's, the query's, those that are the model's.
+    """
+
+    def least(label: Label, given: float | None, kind: Kind) -> float:
+        own = given if label.threshold is None else label.threshold
+        return thresholds.of(kind, label.name) if own is None else own
+
     asked = []
     for number, one in enumerate(queries):
-        calibrated = thresholds.of_labels if one.threshold is None else {}
-        threshold = thresholds.of(one.kind) if one.threshold is None else one.threshold
         free = one.candidates.free
         asked += [
-            Asked(
-                number,
-                index,
-                False,
-                label,
-                _own(label, calibrated.get(label.name, threshold)),
-                free,
-                label.prompt,
-            )
+            Asked(number, index, False, label, least(label, one.threshold, one.kind), free, label.prompt)
             for index, label in enumerate(one.labels)
         ]
         if one.pairs is not None:
-            link = threshold if one.pairs.link_threshold is None else one.pairs.link_threshold
-            threshold = thresholds.of(one.pairs.kind) if one.pairs.threshold is None else one.pairs.threshold
-            asked += [
-                Asked(number, index, True, label, _own(label, threshold), False, label.prompt, link)
-                for index, label in enumerate(relation.label for relation in one.pairs.labels)
-            ]
+            pairs, of_spans = one.pairs, thresholds.of(one.kind) if one.threshold is None else one.threshold
+            link = of_spans if pairs.link_threshold is None else pairs.link_threshold
+            for index, label in enumerate(relation.label for relation in pairs.labels):
+                of_pairs = least(label, pairs.threshold, pairs.kind)
+                asked.append(Asked(number, index, True, label, of_pairs, False, label.prompt, link))
     return tuple(asked)
 
 
@@ -177,7 +162,3 @@ def _filled(
         groups[-1].append(index)
         left -= sizes[index]
     return groups
-
-
-def _own(label: Label, default: float) -> float:
-    return default if label.threshold is None else label.threshold

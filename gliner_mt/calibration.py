@@ -14,8 +14,10 @@ from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
+from gliner_mt.config import Thresholds
 from gliner_mt.errors import InputError
 from gliner_mt.metrics.counts import F1
+from gliner_mt.tasks import Kind
 from gliner_mt.tasks.parsing import sigmoid
 from gliner_mt.types import Example, Span
 
@@ -63,14 +65,12 @@ class Reliability:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """What was fitted: the model's temperature and thresholds, and how good they are, before and after.
+    """What was fitted: temperature and thresholds, and how good they are, before and after.
 
     `n_examples`, `n_found`: examples, and spans found in them. `beta`: the thresholds' F-measure.
     """
 
-    temperature: float
-    threshold: float
-    label_thresholds: Mapping[str, float]
+    thresholds: Thresholds
     beta: float
     n_examples: int
     n_found: int
@@ -78,9 +78,10 @@ class Calibration:
     after: Reliability
 
     def __str__(self) -> str:
-        own = ", ".join(f"{label} {value:.2f}" for label, value in self.label_thresholds.items())
+        fitted = self.thresholds
+        own = ", ".join(f"{label} {value:.2f}" for label, value in fitted.label_thresholds.items())
         rows = [
-            f"temperature {self.temperature:.3f}, threshold {self.threshold:.3f}; own: {own or 'none'}",
+            f"temperature {fitted.temperature:.3f}, threshold {fitted.threshold:.3f}; own: {own or 'none'}",
             f"from {self.n_found} spans found in {self.n_examples} examples",
         ]
         for name, one in (("before", self.before), ("after", self.after)):
@@ -167,12 +168,13 @@ def calibrate(
     *,
     beta: float,
     least: int,
-    current: tuple[float, float, Mapping[str, float]],
+    current: Thresholds,
     n_examples: int,
 ) -> Calibration:
-    """Fit a temperature and thresholds; labels with `least` gold spans get thresholds of their own.
+    """Fit a temperature and the thresholds of entities; labels with `least` gold spans get their own.
 
-    `current`: the temperature, threshold and label thresholds under which the scores were made.
+    `current`: those under which the scores were made. Thresholds of other kinds move with the temperature, so
+    that what is found of them stays the same.
     """
     if not beta > 0 or not math.isfinite(beta):
         raise InputError(f"beta is {beta!r}; expected a number above 0: 1, or more where recall counts more.")
@@ -183,27 +185,25 @@ def calibrate(
     by_label = defaultdict(list)
     for one in scored:
         by_label[one.label].append(one)
-    own = {
+    of_labels = {
         label: best_threshold(by_label[label], count, beta, floor)
         for label, count in sorted(n_gold.items())
         if count >= least and any(one.right for one in by_label[label])
     }
-    old_temperature, old_threshold, old_own = current
+    others = (kind for kind in Kind if kind is not Kind.ENTITIES)
+    of_kinds = {kind.value: tempered(current.of(kind), factor) for kind in others}
+    fitted = Thresholds(threshold, of_kinds, of_labels, current.temperature * factor)
     return Calibration(
-        temperature=old_temperature * factor,
-        threshold=threshold,
-        label_thresholds=own,
+        thresholds=fitted,
         beta=beta,
         n_examples=n_examples,
         n_found=len(decisions),
-        before=reliability(decisions, total, old_threshold, old_own),
-        after=reliability(scored, total, threshold, own),
+        before=reliability(decisions, total, current),
+        after=reliability(scored, total, fitted),
     )
 
 
-def reliability(
-    decisions: Sequence[Decision], n_gold: int, threshold: float, own: Mapping[str, float]
-) -> Reliability:
+def reliability(decisions: Sequence[Decision], n_gold: int, thresholds: Thresholds) -> Reliability:
     """Return how reliable scores are, and the counts of the decisions above their thresholds."""
     edges = [(n + 1) / _BINS for n in range(_BINS - 1)]
     in_bin = defaultdict(list)
@@ -213,7 +213,7 @@ def reliability(
         Bin(sum(one.score for one in some) / len(some), sum(one.right for one in some) / len(some), len(some))
         for _, some in sorted(in_bin.items())
     )
-    kept = [one for one in decisions if one.score > own.get(one.label, threshold)]
+    kept = [one for one in decisions if one.score > thresholds.of(Kind.ENTITIES, one.label)]
     right = sum(one.right for one in kept)
     return Reliability(bins, F1(right, len(kept) - right, n_gold - right))
 

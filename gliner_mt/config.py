@@ -2,13 +2,15 @@
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
+from math import isfinite
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_type_hints
 
 import yaml
 
 from gliner_mt.errors import ConfigError
+from gliner_mt.tasks.base import DEFAULT_THRESHOLD, Kind
 
 HEADS = ("marker", "marker_v0", "boundary")
 LABELS = ("prompt", "joint", "parallel", "separate", "fused")
@@ -17,11 +19,46 @@ APART = ("separate", "fused")
 FUSION_BLOCKS = ("l2l", "l2t", "t2l", "t2t")
 LINKS = ("attention", "bilinear", "dot", "gat", "gcn", "mlp")
 PAIR_ENDS = ("marker",)
-KINDS = ("entities", "relations", "answers", "tuples")
 PROMPTS = ("labels", "multitask")
 POOLINGS = ("first", "last", "mean", "max")
 
 ConfigT = TypeVar("ConfigT")
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """What logits are divided by, and what probabilities must then exceed where callers do not say.
+
+    A model has its own, and so may each adapter.
+
+    Attributes:
+        threshold: for entities, and for all that has none of its own below.
+        kind_thresholds: for some kinds of answers: `relations`, `answers` (to questions), `tuples`.
+        label_thresholds: for entities of some labels, by name: those that were calibrated.
+        temperature: what logits are divided by before they become probabilities.
+    """
+
+    threshold: float = DEFAULT_THRESHOLD
+    kind_thresholds: Mapping[str, float] = field(default_factory=dict)
+    label_thresholds: Mapping[str, float] = field(default_factory=dict)
+    temperature: float = 1.0
+
+    def __post_init__(self) -> None:
+        for kind in self.kind_thresholds:
+            one_of("a kind of kind_thresholds", kind, tuple(one.value for one in Kind))
+        own = {
+            f"the threshold of {name!r}": value
+            for name, value in (*self.kind_thresholds.items(), *self.label_thresholds.items())
+        }
+        for name, value in {"threshold": self.threshold, **own}.items():
+            _check_share(name, value)
+        if not (self.temperature > 0.0 and isfinite(self.temperature)):
+            raise ConfigError(f"temperature is {self.temperature}; expected a number above 0.")
+
+    def of(self, kind: Kind, label: str | None = None) -> float:
+        """Return the threshold of a kind of answers; for entities, that of the label if it has its own."""
+        default = self.kind_thresholds.get(kind.value, self.threshold)
+        return self.label_thresholds.get(label, default) if label and kind is Kind.ENTITIES else default
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,10 +96,7 @@ class ModelConfig:
         hidden_shift: of decoders: a sub-word's vector is the state this many places before it, 0 or 1.
         dropout: of projections and heads, in training.
         prompts: how tasks are asked: as `labels` alone, or in the prompts of `multitask` checkpoints.
-        threshold: what a span's probability must exceed, unless the caller or a label says otherwise.
-        kind_thresholds: the same for some kinds of answers: `relations`, `answers` (to questions), `tuples`.
-        label_thresholds: thresholds of labels that were calibrated, by name; they come before `threshold`.
-        temperature: what logits are divided by before they become probabilities.
+        threshold, kind_thresholds, label_thresholds, temperature: as in `Thresholds`.
     """
 
     backbone: Mapping[str, Any]
@@ -91,7 +125,7 @@ class ModelConfig:
     hidden_shift: int = 0
     dropout: float = 0.1
     prompts: str = "labels"
-    threshold: float = 0.5
+    threshold: float = DEFAULT_THRESHOLD
     kind_thresholds: Mapping[str, float] = field(default_factory=dict)
     label_thresholds: Mapping[str, float] = field(default_factory=dict)
     temperature: float = 1.0
@@ -114,7 +148,8 @@ class ModelConfig:
             raise ConfigError(f"hidden_size is {self.hidden_size}; a two-way LSTM needs an even one.")
         _check_labels(self)
         _check_pairs(self)
-        _check_scores(self)
+        _check_share("dropout", self.dropout)
+        _ = self.thresholds  # which checks them
         for name in ("backbone", "label_backbone"):
             values = getattr(self, name)
             if values is not None and "model_type" not in values:
@@ -124,19 +159,19 @@ class ModelConfig:
         """Return the plain values, for JSON."""
         return asdict(self)
 
+    @property
+    def thresholds(self) -> Thresholds:
+        """The temperature and the thresholds."""
+        return Thresholds(self.threshold, self.kind_thresholds, self.label_thresholds, self.temperature)
 
-def _check_scores(config: ModelConfig) -> None:
-    for kind in config.kind_thresholds:
-        one_of("a kind of kind_thresholds", kind, KINDS)
-    own = {
-        f"the threshold of {name!r}": value
-        for name, value in (*config.kind_thresholds.items(), *config.label_thresholds.items())
-    }
-    for name, value in (("threshold", config.threshold), ("dropout", config.dropout), *own.items()):
-        if not isinstance(value, (int, float)) or not 0.0 <= value <= 1.0:
-            raise ConfigError(f"{name} is {value!r}; expected a number from 0 to 1.")
-    if not config.temperature > 0.0:
-        raise ConfigError(f"temperature is {config.temperature}; expected a number above 0.")
+    def with_thresholds(self, thresholds: Thresholds) -> "ModelConfig":
+        """Return the same model with another temperature and other thresholds."""
+        return replace(self, **asdict(thresholds))
+
+
+def _check_share(name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0.0 <= value <= 1.0:
+        raise ConfigError(f"{name} is {value!r}; expected a number from 0 to 1.")
 
 
 def _check_labels(config: ModelConfig) -> None:

@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import chain, islice
+from pathlib import Path
 from typing import final
 
 from gliner_mt.adapters import Adapters
 from gliner_mt.asking import (
     Asked,
     Reading,
-    Thresholds,
     Together,
     asked_later,
     label_group,
@@ -25,9 +25,11 @@ from gliner_mt.asking import (
     split,
 )
 from gliner_mt.batch import Collator, Row, token_budget_batches
+from gliner_mt.config import Thresholds
 from gliner_mt.errors import InputError
 from gliner_mt.label_vectors import LabelVectors
 from gliner_mt.labels import LabelEncoding, SeparateLabels
+from gliner_mt.limits import Limits
 from gliner_mt.model import SpanMatcher
 from gliner_mt.prompted_pairs import PromptedPairs
 from gliner_mt.prompting import PROMPTINGS, Prompting
@@ -48,12 +50,11 @@ FUSED_TOGETHER = 256
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """What fits: sub-words of a window (prompt included), sub-words and logits of a padded batch."""
+class _Plan:
+    """How texts are read with one adapter, or by the base alone, and how their windows are scored."""
 
-    window_tokens: int
-    batch_tokens: int
-    logits: int = 1 << 25
+    readings: Sequence[Reading]
+    scorer: Scorer
 
 
 @final
@@ -65,7 +66,7 @@ class Engine:
         model: SpanMatcher,
         labels: LabelEncoding,
         limits: Limits,
-        threshold: float,
+        thresholds: Thresholds,
         name: str = "the model",
         prompting: Prompting = PROMPTINGS["labels"],
     ) -> None:
@@ -74,14 +75,17 @@ class Engine:
         self.prompting = prompting
         self.labels = labels
         self.limits = limits
-        self._thresholds = Thresholds(threshold)
-        self._temperature = 1.0
+        self._thresholds: dict[str | None, Thresholds] = {None: thresholds}
         self._collate = Collator(labels.tokenizer.pad_id, labels.tokenizer.suffix)
         self._label_vectors: dict[str | None, LabelVectors] = {}
 
-    def calibrate(self, thresholds: Thresholds, temperature: float) -> None:
-        """Set the thresholds where callers give none, and what logits are divided by."""
-        self._thresholds, self._temperature = thresholds, temperature
+    def thresholds(self, adapter: str | None) -> Thresholds:
+        """Return those of an adapter; the base's (None) if it has none of its own."""
+        return self._thresholds.get(adapter, self._thresholds[None])
+
+    def calibrate(self, adapter: str | None, thresholds: Thresholds) -> None:
+        """Give an adapter, or the base (None), thresholds of its own."""
+        self._thresholds[adapter] = thresholds
 
     @property
     def overlap(self) -> int:
@@ -96,9 +100,16 @@ class Engine:
             self._label_vectors[adapter] = new
         return self._label_vectors.get(adapter)
 
+    def add_adapter(self, folder: Path, name: str) -> None:
+        """Read an adapter folder, and the thresholds in it if there are any; see `Adapters.add`."""
+        thresholds = self.adapters.add(folder, name)
+        if thresholds is not None:
+            self._thresholds[name] = thresholds
+
     def remove_adapter(self, name: str) -> None:
-        """Forget an adapter, and the vectors of labels that it made."""
+        """Forget an adapter, its thresholds and the vectors of labels that it made."""
         self.adapters.remove(name)
+        self._thresholds.pop(name, None)
         self._label_vectors.pop(name, None)
 
     def answers(
@@ -108,18 +119,23 @@ class Engine:
 
         With each text comes the adapter that reads it, None being the base.
         """
-        asked = labels_asked(queries, self._thresholds)
-        prompted = self._prompted_pairs(queries)
-        scorer = Scorer(self.model, queries, asked, temperature=self._temperature, prompted_pairs=prompted)
         waiting: deque[Document] = deque()
-        readings = cache(lambda adapter: self._readings(asked, queries, adapter))
-        steps = self._jobs(texts, queries, readings, waiting)
+        plan_of = cache(lambda adapter: self._plan(queries, adapter))
+        steps = self._jobs(texts, queries, plan_of, waiting)
         while taken := list(_take(steps, self.limits.batch_tokens * _READ_AHEAD)):
-            self._score(scorer, list(chain.from_iterable(taken)))
+            self._score(plan_of, list(chain.from_iterable(taken)))
             for document in waiting:
                 document.settle()
             while waiting and waiting[0].read:
                 yield waiting.popleft().found()
+
+    def _plan(self, queries: Sequence[Queries], adapter: str | None) -> _Plan:
+        thresholds = self.thresholds(adapter)
+        asked, prompted = labels_asked(queries, thresholds), self._prompted_pairs(queries)
+        scorer = Scorer(
+            self.model, queries, asked, temperature=thresholds.temperature, prompted_pairs=prompted
+        )
+        return _Plan(self._readings(asked, queries, adapter), scorer)
 
     def _readings(
         self, asked: Sequence[Asked], queries: Sequence[Queries], adapter: str | None = None
@@ -191,7 +207,7 @@ class Engine:
         self,
         texts: Iterable[tuple[str, str | None]],
         queries: Sequence[Queries],
-        readings_of: Callable[[str | None], list[Reading]],
+        plan_of: Callable[[str | None], _Plan],
         waiting: deque[Document],
     ) -> Iterator[list[Job]]:
         """Yield the jobs of each window, one for every reading, and at the end of each text an empty list.
@@ -201,7 +217,7 @@ class Engine:
         shared = _SHARED_FOR_PAIRS if any(one.pairs for one in queries) else 0.0
         tokenizer = self.labels.tokenizer
         for text, adapter in texts:
-            readings = readings_of(adapter)
+            readings = plan_of(adapter).readings
             budget = self._text_budget(readings)
             known = tuple(self.prompting.collected(one, text, tokenizer) for one in queries)
             document = Document(text, known, adapter)
@@ -224,7 +240,7 @@ class Engine:
             before = max(before, self.limits.window_tokens // 2)
         return self.limits.window_tokens - before - len(self.labels.tokenizer.suffix)
 
-    def _score(self, scorer: Scorer, jobs: Sequence[Job]) -> None:
+    def _score(self, plan_of: Callable[[str | None], _Plan], jobs: Sequence[Job]) -> None:
         by_adapter: dict[str | None, list[Job]] = defaultdict(list)
         for job in jobs:
             by_adapter[job.document.adapter].append(job)
@@ -234,7 +250,7 @@ class Engine:
             for part in token_budget_batches([job.length for job in together], self.limits.batch_tokens):
                 batch = [together[i] for i in part]
                 rows = [Row(job.reading.prompt, [*job.reading.lead, *job.words]) for job in batch]
-                scorer.score(batch, self._collate(rows).to(device))
+                plan_of(adapter).scorer.score(batch, self._collate(rows).to(device))
 
 
 def windows_of(

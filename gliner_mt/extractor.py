@@ -3,28 +3,25 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, TypeVar, final
 
 import torch
 
 from gliner_mt.adapters.folder import FILES as ADAPTER_FILES
+from gliner_mt.adapters.folder import copy_adapter, read_adapter
 from gliner_mt.adapters.several import paired
-from gliner_mt.asking import Thresholds
-from gliner_mt.backbones import Backbone
-from gliner_mt.backbones.attention import ATTENTIONS, use_attention
-from gliner_mt.backbones.families import family_of, position_limit
-from gliner_mt.backbones.selftest import check_bidirectional, check_packed
 from gliner_mt.build import build_labels
 from gliner_mt.calibration import FLOOR, Calibration, calibrate, decisions_of
-from gliner_mt.checkpoint.hub import push, resolve, resolve_adapter
-from gliner_mt.checkpoint.native import load_model, save_model
-from gliner_mt.checkpoint.published import is_published, load_published
-from gliner_mt.config import ModelConfig, nearest
-from gliner_mt.device import device_of, dtype_of
-from gliner_mt.engine import Engine, Limits
-from gliner_mt.errors import ConfigError, InputError
+from gliner_mt.checkpoint.hub import push, resolve_adapter
+from gliner_mt.checkpoint.load import load_checkpoint
+from gliner_mt.checkpoint.native import save_model
+from gliner_mt.config import ModelConfig, Thresholds
+from gliner_mt.engine import Engine
+from gliner_mt.errors import InputError
 from gliner_mt.evaluation.ner import predict
 from gliner_mt.facts import PAIR_TASKS, TASKS, model_facts
+from gliner_mt.limits import limits_of
 from gliner_mt.model import SpanMatcher
 from gliner_mt.prompting import PROMPTINGS
 from gliner_mt.tasks import Kind, LabelSpec, Queries, Task, parse_labels
@@ -37,14 +34,6 @@ if TYPE_CHECKING:
     from gliner_mt.train.report import FitReport
 
 ResultT = TypeVar("ResultT")
-
-EMBEDDED = Path(__file__).parent / "default"
-
-_BATCH_TOKENS = {"cpu": 2_048}
-_BATCH_TOKENS_ELSEWHERE = 32_768
-_LOGITS = {"cpu": 1 << 25}
-_LOGITS_ELSEWHERE = 1 << 28
-_SMALLEST_WINDOW = 64
 
 
 @final
@@ -65,20 +54,14 @@ class Extractor:
     ) -> None:
         self._tokenizer = tokenizer
         self._name = name
-        device = next(model.parameters()).device.type
-        self._limits = Limits(
-            window_tokens=_window_tokens(config, model, max_tokens),
-            batch_tokens=_BATCH_TOKENS.get(device, _BATCH_TOKENS_ELSEWHERE),
-            logits=_LOGITS.get(device, _LOGITS_ELSEWHERE),
-        )
+        self._limits = limits_of(config, model, max_tokens)
         self._set_up(config, model.eval())
 
     def _set_up(self, config: ModelConfig, model: SpanMatcher) -> None:
         """Take a model and its thresholds; what is known of those before is forgotten, adapters too."""
         self._config = config
         labels, prompting = build_labels(config, self._tokenizer), PROMPTINGS[config.prompts]
-        self._engine = Engine(model, labels, self._limits, config.threshold, self._name, prompting)
-        self._engine.calibrate(_thresholds(config), config.temperature)
+        self._engine = Engine(model, labels, self._limits, config.thresholds, self._name, prompting)
         self._in_use: str | None = None
 
     @classmethod
@@ -111,31 +94,24 @@ class Extractor:
             CheckpointError: no such model, or one that is broken.
             ConfigError: a device, dtype or attention that is not to be had, or a model of unknown make.
         """
-        if attention not in ATTENTIONS:
-            raise ConfigError(f"attention is {attention!r}{nearest(str(attention), ATTENTIONS)}.")
-        place, kind = device_of(device), dtype_of(dtype)
-        folder = EMBEDDED if model is None else resolve(model, local_files_only=local_files_only)
-        if is_published(folder):
-            parts = load_published(folder, attention=attention, local_files_only=local_files_only)
-        else:
-            parts = load_model(folder, attention)
-        config, matcher, tokenizer = parts
+        config, matcher, tokenizer = load_checkpoint(
+            model, device=device, dtype=dtype, attention=attention, local_files_only=local_files_only
+        )
         config = config if prompts is None else replace(config, prompts=prompts)
-        matcher = matcher.to(device=place, dtype=kind)
         name = "embedded model" if model is None else str(model)
-        for part in matcher.modules():
-            if isinstance(part, Backbone):
-                check_bidirectional(part.model, name)
-                use_attention(part.model, attention, masked=config.labels == "parallel")
-                check_packed(part.model, name)
         extractor = cls(config, matcher, tokenizer, name=name, max_tokens=max_tokens)
         if adapter is not None:
             extractor.use(extractor.add_adapter(adapter, local_files_only=local_files_only))
         return extractor
 
+    @property
+    def thresholds(self) -> Thresholds:
+        """The temperature and the thresholds now: those of the adapter in use, else the model's."""
+        return self._engine.thresholds(self._in_use)
+
     def threshold(self, kind: Kind) -> float:
         """Return what the probability of an answer of this kind must exceed where a task does not say."""
-        return _thresholds(self._config).of(kind)
+        return self.thresholds.of(kind)
 
     def extract(self, text: str, task: Task[ResultT]) -> ResultT:
         """Return the task's answer for one text of any length.
@@ -224,11 +200,13 @@ class Extractor:
             vectors.keep(prompts, Path(path).expanduser())
 
     def calibrate(self, dev: Sequence[Example], *, beta: float = 1.0, least: int = 30) -> Calibration:
-        """Fit the model's scores and thresholds to annotated examples, and use them from here on.
+        """Fit scores and thresholds to annotated examples, and use them from here on.
 
         Logits are divided by one temperature, so that scores tell the chance of being right. The threshold
-        becomes the best for the F-measure, as does that of each label with `least` annotated spans. `save`
-        keeps all of it; thresholds that callers give come first.
+        of entities becomes the best for the F-measure, as does that of each label with `least` annotated
+        spans; what is found of other kinds stays the same. With an adapter in use, the temperature and the
+        thresholds are the adapter's (`save_adapter` keeps them), else the model's (`save` does). Thresholds
+        that callers give come first.
 
         Args:
             dev: examples that the model was not trained on; 200 or more.
@@ -238,17 +216,11 @@ class Extractor:
         Raises:
             InputError: no annotated span was found; or a `beta` that is not above 0.
         """
-        config = self._config
         decisions, n_gold = decisions_of(dev, predict(self, dev, threshold=FLOOR))
-        current = (config.temperature, config.threshold, config.label_thresholds)
-        fitted = calibrate(decisions, n_gold, beta=beta, least=least, current=current, n_examples=len(dev))
-        self._config = replace(
-            config,
-            temperature=fitted.temperature,
-            threshold=fitted.threshold,
-            label_thresholds=fitted.label_thresholds,
+        fitted = calibrate(
+            decisions, n_gold, beta=beta, least=least, current=self.thresholds, n_examples=len(dev)
         )
-        self._engine.calibrate(_thresholds(self._config), fitted.temperature)
+        self._engine.calibrate(self._in_use, fitted.thresholds)
         return fitted
 
     @property
@@ -261,13 +233,15 @@ class Extractor:
     ) -> str:
         """Load an adapter, a folder or hub id, beside those there are; `use` it later. Return its name.
 
+        It brings its temperature and thresholds; one that has none takes the model's.
+
         Raises:
             CheckpointError: no such adapter, a broken one, or one of another base.
             InputError: the name (None takes the folder's) is taken.
         """
         folder = resolve_adapter(adapter, ADAPTER_FILES, local_files_only=local_files_only)
         known_as = Path(adapter).expanduser().resolve().name if name is None else name
-        self._engine.adapters.add(folder, known_as)
+        self._engine.add_adapter(folder, known_as)
         return known_as
 
     def remove_adapter(self, name: str) -> None:
@@ -299,22 +273,37 @@ class Extractor:
         """Undo `merge`: the base's weights are the very same again. The adapter stays in use."""
         self._engine.adapters.unmerge()
 
+    def save_adapter(self, name: str, path: str | Path) -> None:
+        """Write an adapter to a folder, with the temperature and the thresholds that it has now.
+
+        Raises:
+            InputError: there is no adapter of that name.
+            CheckpointError: the folder that it was loaded from is gone.
+        """
+        source = self._engine.adapters.folder(name)
+        copy_adapter(source, Path(path).expanduser(), self._engine.thresholds(name))
+
     def push_adapter(self, name: str, repository: str, *, private: bool = True) -> str:
-        """Put an adapter's folder on the Hugging Face hub, as `owner/name`; return where it can be seen.
+        """Put an adapter, as `save_adapter` writes it, on the Hugging Face hub; return where it can be seen.
+
+        `repository` is `owner/name`.
 
         Raises:
             CheckpointError: the hub cannot be reached, or does not let you write there.
             InputError: there is no adapter of that name.
         """
-        return push(self._engine.adapters.folder(name), repository, ADAPTER_FILES, private=private)
+        with TemporaryDirectory() as folder:
+            self.save_adapter(name, folder)
+            return push(Path(folder), repository, ADAPTER_FILES, private=private)
 
-    def fit(
+    def fit(  # noqa: PLR0913 - each is a choice of its own, by name
         self,
         train: "Given",
         dev: "Given | None" = None,
         config: "FitConfig | None" = None,
         *,
         out: str | Path,
+        start: str | None = None,
         retention: "Mapping[str, Given] | None" = None,
         resume: bool = False,
         strict: bool = False,
@@ -322,33 +311,41 @@ class Extractor:
         """Fine-tune on examples of any tasks, and answer with the best weights from then on.
 
         An adapter is trained beside the weights, and is then in use under the name of `out`; with the method
-        `full` the weights themselves change, and thresholds where others are better on `dev` by half a point.
-        Until training is done, the extractor stays as it is, whatever happens.
+        `full` the weights themselves change. Thresholds change with them, the adapter's or the model's, where
+        others are better on `dev` by half a point. Until training is done, the extractor stays as it is,
+        whatever happens.
 
         Args:
             train: examples (`gliner_mt.types`), tasks freely mixed, or a file of them, which stays on disk.
             dev: the same, to score checkpoints by: the best is kept, and training ends when none gets better.
             config: what is trained, and how; None: a LoRA adapter, some eight passes.
             out: the folder of the run, its report, and what `Extractor.load` takes: `model` or `adapter`.
+            start: the name of an adapter that training goes on from; it stays as it is. What is trained, and
+                at which ranks, is its own affair: `config.tuning` is None, or says the same.
             retention: sets by name on which the report compares the figures of before with those of after.
             resume: go on from the last checkpoint in `out`.
             strict: stop before the first step if anything in `train` is odd (`report.checks`).
 
         Raises:
-            InputError: no examples, or odd ones if `strict`; `out` holds a run, or its name an adapter.
-            ConfigError: a setting that this model cannot have.
+            InputError: no examples, or odd ones if `strict`; `out` holds a run, or its name an adapter; there
+                is no adapter `start`.
+            ConfigError: a setting that this model cannot have, or that `start` does not.
             TrainingError: the loss is no number, or a row does not fit into memory.
             KeyboardInterrupt: after Ctrl-C, when a checkpoint is written.
         """
-        from gliner_mt.train.fit import Base, FitConfig, fit, read_sets  # they import this module
+        from gliner_mt.train.fit import Base, FitConfig, chosen_tuning, fit, read_sets  # they import this
 
         config, folder = config or FitConfig(), Path(out).expanduser()
-        name, whole = folder.resolve().name, config.tuning.method == "full"
+        adapter = None if start is None else read_adapter(self._engine.adapters.folder(start))
+        tuning = chosen_tuning(config.tuning, adapter)
+        name, whole = folder.resolve().name, tuning.method == "full"
         if name in self.adapters or (whole and self.adapters):
             there = ", ".join(self.adapters)
             raise InputError(f"the model has the adapters {there}: call remove_adapter, or change `out`.")
         model = self._engine.adapters.merged_copy(None)
-        base = Base(self._config, model, self._tokenizer, self._name, self._limits.window_tokens)
+        known = self._config.with_thresholds(self._engine.thresholds(start))
+        window = self._limits.window_tokens
+        base = Base(known, model, self._tokenizer, self._name, window, tuning, adapter)
         fitted = fit(base, read_sets(train, dev, retention), config, folder, resume=resume, strict=strict)
         if whole:
             model.load_state_dict(fitted.model.state_dict())
@@ -359,7 +356,11 @@ class Extractor:
 
     def save(self, path: str | Path) -> None:
         """Write the model to a folder, in our format; an adapter in use is merged into its weights."""
-        save_model(Path(path), self._config, self._engine.adapters.merged_copy(self._in_use), self._tokenizer)
+        model = self._engine.adapters.merged_copy(self._in_use)
+        save_model(Path(path), self._config_now(), model, self._tokenizer)
+
+    def _config_now(self) -> ModelConfig:
+        return self._config.with_thresholds(self.thresholds)
 
     def info(self) -> dict[str, str]:
         """Return facts about the model, for people."""
@@ -368,15 +369,11 @@ class Extractor:
         relates = engine.model.pairs is not None or engine.prompting.relation is not None
         return {
             "model": self._name,
-            **model_facts(self._config, engine.model),
+            **model_facts(self._config_now(), engine.model),
             "tasks": ", ".join((*TASKS, *PAIR_TASKS) if relates else TASKS),
             "window": f"{engine.limits.window_tokens} sub-words, labels included",
             **({"adapters": ", ".join(adapters)} if adapters else {}),
         }
-
-
-def _thresholds(config: ModelConfig) -> Thresholds:
-    return Thresholds(config.threshold, config.kind_thresholds, config.label_thresholds)
 
 
 def _strings(texts: Iterable[str]) -> Iterator[str]:
@@ -384,16 +381,3 @@ def _strings(texts: Iterable[str]) -> Iterator[str]:
         if not isinstance(text, str):
             raise InputError(f"text {index} is a {type(text).__name__}; expected a string.")
         yield text
-
-
-def _window_tokens(config: ModelConfig, model: SpanMatcher, max_tokens: int | None) -> int:
-    if max_tokens is None:
-        return config.max_tokens
-    least = 2 * config.text_position if config.labels == "parallel" else 0
-    least = max(_SMALLEST_WINDOW, least)
-    encoder = model.backbone.model.config
-    most = position_limit(family_of(encoder.model_type), encoder)
-    if type(max_tokens) is not int or max_tokens < least or (most is not None and max_tokens > most):
-        up_to = "" if most is None else f" and at most {most}"
-        raise InputError(f"max_tokens is {max_tokens!r}; expected a whole number, at least {least}{up_to}.")
-    return max_tokens

@@ -21,10 +21,11 @@ from gliner_mt.calibration import (
     reliability,
     tempered,
 )
-from gliner_mt.config import ModelConfig
+from gliner_mt.config import ModelConfig, Thresholds
 from gliner_mt.errors import ConfigError
 from gliner_mt.metrics.counts import F1
 from gliner_mt.task_files import task_from_dict
+from gliner_mt.tasks import Kind
 from gliner_mt.tasks.parsing import sigmoid
 from gliner_mt.tokenization import WordTokenizer
 from gliner_mt.types import Entity, Example, Span
@@ -86,7 +87,7 @@ def test_the_expected_calibration_error_by_hand() -> None:
         Decision("a", score, right)
         for score, right in [(0.95, True), (0.91, False), (0.55, True), (0.15, False)]
     ]
-    found = reliability(decisions, 3, 0.5, {"a": 0.92})
+    found = reliability(decisions, 3, Thresholds(0.5, {}, {"a": 0.92}))
     assert [(one.score, one.right, one.size) for one in found.bins] == [
         (pytest.approx(0.15), 0.0, 1),
         (pytest.approx(0.55), 1.0, 1),
@@ -103,13 +104,13 @@ def test_only_labels_that_repeat_enough_have_their_own_threshold() -> None:
         for score, right in [(n / 20, n / 20 > cut) for n in range(2, 20)]
     ]
     n_gold = Counter(one.label for one in decisions if one.right)
-    fitted = calibrate(decisions, n_gold, beta=1.0, least=6, current=(1.0, 0.5, {}), n_examples=9)
+    fitted = calibrate(decisions, n_gold, beta=1.0, least=6, current=Thresholds(), n_examples=9)
     assert n_gold == {"often": 5, "seldom": 13}
-    assert list(fitted.label_thresholds) == ["seldom"]
+    assert list(fitted.thresholds.label_thresholds) == ["seldom"]
     kept = [
         one.right
         for one in decisions
-        if tempered(one.score, fitted.temperature) > fitted.label_thresholds["seldom"]
+        if tempered(one.score, fitted.thresholds.temperature) > fitted.thresholds.label_thresholds["seldom"]
     ]
     assert sum(kept) >= 13
     assert fitted.after.counts.f1 > fitted.before.counts.f1
@@ -147,16 +148,18 @@ def test_a_model_is_calibrated_saved_and_loaded(tokenizer: WordTokenizer, tmp_pa
         for s in extractor.extract(one.text, NER(LABELS, threshold=FLOOR, nested=True, multi_label=True))
     }
     fitted = extractor.calibrate(dev, least=5)
-    assert fitted.temperature != 1.0
-    assert fitted.label_thresholds
+    now = fitted.thresholds
+    assert now == extractor.thresholds
+    assert now.temperature != 1.0
+    assert now.label_thresholds
     assert fitted.after.ece < fitted.before.ece
     assert fitted.after.counts.f1 >= fitted.before.counts.f1
-    low = tempered(FLOOR, fitted.temperature)
+    low = tempered(FLOOR, now.temperature)
     for n, one in enumerate(dev):
         for s in extractor.extract(one.text, NER(LABELS, threshold=low, nested=True, multi_label=True)):
             known = before.get((n, s.start, s.end, s.label))
             if known is not None:
-                assert s.score == pytest.approx(tempered(known, fitted.temperature), abs=1e-4)
+                assert s.score == pytest.approx(tempered(known, now.temperature), abs=1e-4)
     extractor.save(tmp_path / "model")
     again = Extractor.load(tmp_path / "model", device="cpu", attention="eager")
     for one in dev:
@@ -164,10 +167,10 @@ def test_a_model_is_calibrated_saved_and_loaded(tokenizer: WordTokenizer, tmp_pa
         assert [(s.start, s.end, s.label) for s in own] == [
             (s.start, s.end, s.label) for s in extractor.extract(one.text, NER(LABELS, threshold="auto"))
         ]
-        assert all(s.score > fitted.label_thresholds.get(s.label, fitted.threshold) for s in own)
-    assert f"{len(fitted.label_thresholds)} labels have their own, temperature" in again.info()["threshold"]
+        assert all(s.score > now.of(Kind.ENTITIES, s.label) for s in own)
+    assert f"{len(now.label_thresholds)} labels have their own, temperature" in again.info()["threshold"]
     once_more = again.calibrate(dev, least=5)
-    assert once_more.temperature == pytest.approx(fitted.temperature, rel=0.2)
+    assert once_more.thresholds.temperature == pytest.approx(now.temperature, rel=0.2)
 
 
 def test_thresholds_that_callers_give_come_first(tokenizer: WordTokenizer) -> None:
@@ -187,7 +190,7 @@ def test_thresholds_that_callers_give_come_first(tokenizer: WordTokenizer) -> No
 def test_the_report_is_text_and_a_plot(tmp_path: Path) -> None:
     decisions = drawn(2.0, 500)
     n_gold = {"a": 20 + sum(one.right for one in decisions)}
-    fitted = calibrate(decisions, n_gold, beta=2.0, least=30, current=(1.0, 0.5, {}), n_examples=100)
+    fitted = calibrate(decisions, n_gold, beta=2.0, least=30, current=Thresholds(), n_examples=100)
     lines = str(fitted).splitlines()
     assert lines[0].startswith("temperature 1.8")
     assert lines[1] == "from 500 spans found in 100 examples"
@@ -201,7 +204,7 @@ def test_the_report_is_text_and_a_plot(tmp_path: Path) -> None:
 @pytest.mark.parametrize("beta", [0.0, -1.0, math.nan, math.inf])
 def test_a_beta_that_makes_no_sense(beta: float) -> None:
     with pytest.raises(InputError, match=r"beta is .*; expected a number above 0"):
-        calibrate(drawn(1.0, 9), {"a": 5}, beta=beta, least=1, current=(1.0, 0.5, {}), n_examples=1)
+        calibrate(drawn(1.0, 9), {"a": 5}, beta=beta, least=1, current=Thresholds(), n_examples=1)
 
 
 def test_auto_leaves_the_threshold_to_the_model() -> None:

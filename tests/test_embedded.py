@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from gliner_mt import NER, Extractor
+from gliner_mt.checkpoint.load import EMBEDDED
 from gliner_mt.evaluation.ner import predict, scores_at
-from gliner_mt.extractor import EMBEDDED
 from gliner_mt.formats.records import read_examples
 from gliner_mt.tasks import Kind
 

@@ -8,11 +8,12 @@ from texts import any_text
 from tiny_models import LABELS, TEXTS, WORDS, assert_same, plain, spans_of, tiny_config, tiny_model
 
 from gliner_mt import engine as engine_module
-from gliner_mt.asking import Reading, Thresholds, labels_asked
+from gliner_mt.asking import Reading, labels_asked
 from gliner_mt.batch import Batch
 from gliner_mt.build import build_labels
-from gliner_mt.config import ModelConfig
-from gliner_mt.engine import Engine, Limits, windows_of
+from gliner_mt.config import ModelConfig, Thresholds
+from gliner_mt.engine import Engine, windows_of
+from gliner_mt.limits import Limits
 from gliner_mt.model import SpanMatcher
 from gliner_mt.scoring import Job, Scorer
 from gliner_mt.tasks import NER, Queries
@@ -26,7 +27,7 @@ MANY_LABELS = [f"{first} {second}" for first in WORDS[:12] for second in WORDS[1
 def make_engine(
     config: ModelConfig, model: SpanMatcher, tokenizer: WordTokenizer, window: int = 128, batch: int = 2048
 ) -> Engine:
-    return Engine(model, build_labels(config, tokenizer), Limits(window, batch), 0.5)
+    return Engine(model, build_labels(config, tokenizer), Limits(window, batch), Thresholds())
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +49,7 @@ def test_windows_hold_every_word(tokenizer: WordTokenizer, text: str, budget: in
 
 
 def readings_of(engine: Engine, queries: tuple[Queries, ...]) -> list[Reading]:
-    return engine._readings(labels_asked(queries, Thresholds(0.5)), queries)
+    return engine._readings(labels_asked(queries, Thresholds()), queries)
 
 
 @settings(deadline=None, max_examples=25)
@@ -57,7 +58,7 @@ def test_spans_are_the_same_in_any_batch_with_any_neighbours(
     engine: Engine, texts: list[str], batch: int
 ) -> None:
     alone = [next(spans_of(engine, [text], ASK)) for text in texts]
-    other = Engine(engine.model, engine.labels, Limits(128, batch), 0.5)
+    other = Engine(engine.model, engine.labels, Limits(128, batch), Thresholds())
     assert_same(list(spans_of(other, texts, ASK)), alone)
 
 
@@ -158,7 +159,7 @@ def counted(texts: Iterator[str], read: list[str]) -> Iterator[str]:
 @pytest.mark.parametrize("text", ["Ada met Bob", "", " \n", "\x00"])
 def test_an_endless_stream_is_answered_as_it_comes(engine: Engine, text: str) -> None:
     read: list[str] = []
-    engine = Engine(engine.model, engine.labels, Limits(128, 256), 0.5)
+    engine = Engine(engine.model, engine.labels, Limits(128, 256), Thresholds())
     stream = spans_of(engine, counted(repeat(text), read), ASK)
     assert read == []
     first = plain(next(stream))
@@ -185,7 +186,7 @@ def test_a_long_document_is_read_in_parts(
         score(self, scorer, jobs)
 
     monkeypatch.setattr(Engine, "_score", watched)
-    small = Engine(engine.model, engine.labels, Limits(128, 256), 0.5)
+    small = Engine(engine.model, engine.labels, Limits(128, 256), Thresholds())
     text = " ".join(WORDS * 60)
     answer = next(spans_of(small, [text], queries))
     assert len(in_hand) > 5

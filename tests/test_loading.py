@@ -22,8 +22,8 @@ from transformers import (
 
 from gliner_mt.backbones.configs import backbone_config
 from gliner_mt.backbones.loading import load_backbone
+from gliner_mt.checkpoint.load import EMBEDDED
 from gliner_mt.errors import CheckpointError, ConfigError
-from gliner_mt.extractor import EMBEDDED
 from gliner_mt.tokenization import WordTokenizer
 
 IDS = torch.arange(1, 21).view(2, 10)

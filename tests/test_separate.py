@@ -37,12 +37,13 @@ from gliner_mt import engine as engine_module
 from gliner_mt.batch import Batch, label_batch
 from gliner_mt.build import build_labels, build_model
 from gliner_mt.checkpoint.native import load_model
-from gliner_mt.config import ModelConfig
-from gliner_mt.engine import Engine, Limits
+from gliner_mt.config import ModelConfig, Thresholds
+from gliner_mt.engine import Engine
 from gliner_mt.errors import CheckpointError, ConfigError, InputError
 from gliner_mt.evaluation.ner import predict
 from gliner_mt.extractor import Extractor
 from gliner_mt.heads import Gold
+from gliner_mt.limits import Limits
 from gliner_mt.metrics import entity_f1
 from gliner_mt.model import LabelEncoder, SpanMatcher
 from gliner_mt.new import NewModel, new_model
@@ -137,9 +138,11 @@ def test_spans_are_the_same_in_any_batch_with_any_neighbours(
 ) -> None:
     queries = NER(LABELS, threshold=0.5, nested=True, multi_label=True).queries()
     labels = build_labels(config, tokenizer)
-    engine = Engine(model, labels, Limits(128, 2048), 0.5)
+    engine = Engine(model, labels, Limits(128, 2048), Thresholds())
     alone = [next(spans_of(engine, [text], queries)) for text in texts]
-    assert_same(list(spans_of(Engine(model, labels, Limits(128, batch), 0.5), texts, queries)), alone)
+    assert_same(
+        list(spans_of(Engine(model, labels, Limits(128, batch), Thresholds()), texts, queries)), alone
+    )
 
 
 def test_many_labels_are_scored_in_groups(
@@ -150,7 +153,7 @@ def test_many_labels_are_scored_in_groups(
     model.backbone.register_forward_pre_hook(lambda _, given: runs.append(given[0]))
     labels = build_labels(config, tokenizer)
     per_group = 256 * model.head.logits_per_word * 20
-    engine = Engine(model, labels, Limits(128, 256, logits=per_group), 0.5)
+    engine = Engine(model, labels, Limits(128, 256, logits=per_group), Thresholds())
     ask = NER(MANY, threshold=0.3, nested=True, multi_label=True).queries()
 
     def found(text: str, names: list[str]) -> list[tuple[int, int, str]]:
@@ -165,7 +168,7 @@ def test_many_labels_are_scored_in_groups(
     assert together == found("Paris", MANY[::-1])
     if config.labels == "separate":
         text = " ".join(WORDS * 3)
-        whole = Engine(model, labels, Limits(128, 256), 0.5)
+        whole = Engine(model, labels, Limits(128, 256), Thresholds())
         assert found(text, MANY) == sorted(plain(next(spans_of(whole, [text], ask))))
 
 

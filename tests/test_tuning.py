@@ -18,8 +18,9 @@ from tiny_models import LABELS, TEXTS, make_batch, tiny_config, tiny_model
 
 from gliner_mt import ConfigError, Extractor
 from gliner_mt.adapters import Tuning, prepare_tuning
+from gliner_mt.adapters.prepare import lora_targets
 from gliner_mt.adapters.quantize import quantize, replace_linear
-from gliner_mt.adapters.tuning import METHODS, lora_targets
+from gliner_mt.adapters.tuning import METHODS
 from gliner_mt.backbones.families import families, family_of
 from gliner_mt.build import build_model
 from gliner_mt.checkpoint.native import save_model

@@ -10,7 +10,7 @@ from tiny_models import LABELS, TEXTS, probabilities, tiny_config, tiny_model
 from torch import Tensor
 
 from gliner_mt.adapters import Tuning, prepare_tuning
-from gliner_mt.config import ModelConfig
+from gliner_mt.config import ModelConfig, Thresholds
 from gliner_mt.model import SpanMatcher
 from gliner_mt.tokenization import WordTokenizer
 
@@ -46,14 +46,19 @@ def disturb(model: SpanMatcher, seed: int, spread: float = 0.1) -> None:
 
 
 def write_adapter(
-    folder: Path, config: ModelConfig, tokenizer: WordTokenizer, how: Tuning, seed: int = 1
+    folder: Path,
+    config: ModelConfig,
+    tokenizer: WordTokenizer,
+    how: Tuning,
+    seed: int = 1,
+    thresholds: Thresholds | None = None,
 ) -> list[Tensor]:
     """Write an adapter of `base_model(config)`; return what the model with it says of `TEXTS`."""
     model = base_model(config, tokenizer)
     tuned = prepare_tuning(model, config, how, "the base")
     assert tuned is not None
     disturb(model, seed)
-    tuned.save(folder)
+    tuned.save(folder, thresholds)
     return said(model.eval(), config, tokenizer)
 
 

@@ -4,32 +4,35 @@
 |---|---|
 | adapter_config.json, adapter_model.safetensors | the backbone's part, as PEFT writes and reads it |
 | heads.safetensors | tensors outside the backbone, or low-rank changes of them |
-| gliner_mt.json | the format, its version, and the base that all this belongs to |
+| gliner_mt.json | format and version, the base that all this belongs to, its training, its thresholds |
 """
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from peft import LoraConfig, PeftConfig, PeftModel
-from peft.utils import get_peft_model_state_dict
+from peft.utils import get_peft_model_state_dict, set_peft_model_state_dict
 from safetensors.torch import save_file
 from torch import Tensor
 from transformers import PreTrainedModel
 
 from gliner_mt.adapters.base import Base
 from gliner_mt.adapters.low_rank import shapes
-from gliner_mt.checkpoint.native import read_json, read_weights, write_whole
-from gliner_mt.config import from_mapping
-from gliner_mt.errors import CheckpointError
+from gliner_mt.adapters.tuning import Tuning
+from gliner_mt.checkpoint.native import check_weights, read_json, read_weights, write_whole
+from gliner_mt.config import Thresholds, from_mapping
+from gliner_mt.errors import CheckpointError, ConfigError
 
 HEADER_FILE, HEADS_FILE = "gliner_mt.json", "heads.safetensors"
 PEFT_CONFIG, PEFT_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 FILES = (HEADER_FILE, HEADS_FILE, PEFT_CONFIG, PEFT_WEIGHTS)
-FORMAT, VERSION = "gliner_mt adapter", 1
+FORMAT, VERSION = "gliner_mt adapter", 2
 
 # What changes the sums of a LoRA; others of PEFT's settings import code by name or rebuild the model.
 _LORA = (
@@ -53,35 +56,65 @@ class BackbonePart:
 
 
 @dataclass(frozen=True, slots=True)
+class Header:
+    """What an adapter says of itself.
+
+    Attributes:
+        base: what it belongs to.
+        backbone: it changes the backbone.
+        tuning: how it was trained; None in folders of version 1.
+        thresholds: its temperature and thresholds; None takes the base's, as in folders of version 1.
+    """
+
+    base: Base
+    backbone: bool
+    tuning: Tuning | None = None
+    thresholds: Thresholds | None = None
+    format: str = FORMAT
+    version: int = VERSION
+
+
+@dataclass(frozen=True, slots=True)
 class AdapterFolder:
-    """An adapter as it is read: its base, the tensors outside the backbone, the backbone's part if any."""
+    """An adapter as it is read: its header, the tensors outside the backbone, the backbone's part if any."""
 
     path: Path
-    base: Base
+    header: Header
     heads: Mapping[str, Tensor]
     backbone: BackbonePart | None
 
 
-@dataclass(frozen=True, slots=True)
-class _Header:
-    format: str
-    version: int
-    base: Base
-    backbone: bool
-
-
-def write_adapter(folder: Path, base: Base, heads: Mapping[str, Tensor], peft: PeftModel | None) -> None:
+def write_adapter(folder: Path, header: Header, heads: Mapping[str, Tensor], peft: PeftModel | None) -> None:
     """Write an adapter folder. What it held before is replaced when all files are whole, not earlier."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=".new-", dir=folder) as name:
-        new = Path(name)
+    with _replaced_files(folder) as new:
         if peft is not None:
             _write_weights(new / PEFT_WEIGHTS, peft_weights(peft, peft.active_adapter))
             config = peft.peft_config[peft.active_adapter]
-            _write_json(new / PEFT_CONFIG, _config_values(config, base.name))
+            _write_json(new / PEFT_CONFIG, _config_values(config, header.base.name))
         _write_weights(new / HEADS_FILE, heads)
-        _write_json(new / HEADER_FILE, asdict(_Header(FORMAT, VERSION, base, peft is not None)))
-        for path in sorted(new.iterdir()):
+        _write_json(new / HEADER_FILE, asdict(header))
+
+
+def copy_adapter(source: Path, folder: Path, thresholds: Thresholds) -> None:
+    """Write the adapter in `source` to `folder`, perhaps the same one, with these thresholds.
+
+    Raises:
+        CheckpointError: `source` is no adapter folder any more.
+    """
+    header = replace(_read_header(source), thresholds=thresholds, version=VERSION)
+    with _replaced_files(folder) as new:
+        for name in (HEADS_FILE, *((PEFT_CONFIG, PEFT_WEIGHTS) if header.backbone else ())):
+            shutil.copyfile(source / name, new / name)
+        _write_json(new / HEADER_FILE, asdict(header))
+
+
+@contextmanager
+def _replaced_files(folder: Path) -> Iterator[Path]:
+    """Give a folder for new files, which then take the place of those in `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=".new-", dir=folder) as name:
+        yield Path(name)
+        for path in sorted(Path(name).iterdir()):
             path.replace(folder / path.name)
 
 
@@ -96,7 +129,7 @@ def read_adapter(folder: Path) -> AdapterFolder:
     if header.backbone:
         config = _lora_config(folder / PEFT_CONFIG)
         backbone = BackbonePart(config, read_weights(folder / PEFT_WEIGHTS))
-    return AdapterFolder(folder, header.base, read_weights(folder / HEADS_FILE), backbone)
+    return AdapterFolder(folder, header, read_weights(folder / HEADS_FILE), backbone)
 
 
 def on_backbone(encoder: PreTrainedModel, config: LoraConfig, name: str = "default") -> PeftModel:
@@ -112,12 +145,23 @@ def peft_weights(peft: PeftModel, name: str) -> dict[str, Tensor]:
     return dict(weights)
 
 
+def put_weights(peft: PeftModel, name: str, weights: Mapping[str, Tensor], folder: Path) -> None:
+    """Give one of the adapters the weights of its part in `folder`.
+
+    Raises:
+        CheckpointError: they are not those of such an adapter.
+    """
+    check_weights(peft_weights(peft, name), weights, folder)
+    set_peft_model_state_dict(peft, dict(weights), adapter_name=name)
+
+
 def check_fits(adapter: AdapterFolder, base: Base, own: Mapping[str, Tensor]) -> None:
     """Raise a `CheckpointError` unless the adapter is one of this base, whose tensors are `own`."""
-    theirs, ours = adapter.base.digest(base), base.digest(adapter.base)
+    its_own = adapter.header.base
+    theirs, ours = its_own.digest(base), base.digest(its_own)
     if theirs != ours:
         raise CheckpointError(
-            f"{adapter.path} is an adapter of {adapter.base.name} (weights {theirs}), but the model is "
+            f"{adapter.path} is an adapter of {its_own.name} (weights {theirs}), but the model is "
             f"{base.name} (weights {ours}). Load the base that it was trained on, or train one for this base."
         )
     for name, shape in shapes(adapter.heads).items():
@@ -144,7 +188,7 @@ def _config_values(config: PeftConfig, base: str) -> dict[str, Any]:
     return {key: sorted(value) if isinstance(value, set) else value for key, value in values.items()}
 
 
-def _read_header(folder: Path) -> _Header:
+def _read_header(folder: Path) -> Header:
     path = folder / HEADER_FILE
     if not path.is_file():
         plain = (folder / PEFT_CONFIG).is_file()
@@ -166,7 +210,12 @@ def _read_header(folder: Path) -> _Header:
             f"{folder} has adapter version {version}, newer than this package knows ({VERSION}); "
             "upgrade gliner_mt."
         )
-    return from_mapping(_Header, values, str(path))
+    try:
+        return from_mapping(Header, values, "the header")
+    except ConfigError as error:
+        raise CheckpointError(
+            f"{path} cannot be used: {error} Mend it, or save the adapter again."
+        ) from error
 
 
 def _lora_config(path: Path) -> LoraConfig:

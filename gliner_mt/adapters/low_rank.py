@@ -41,6 +41,12 @@ class LowRank(nn.Module):
         """The first factor of the change, its scale included."""
         return self._scale * self.up
 
+    @torch.no_grad()
+    def take_up(self, scaled_up: Float[Tensor, "m r"], down: Float[Tensor, "r n"]) -> None:
+        """Go on from the factors of another change, the first one with its scale."""
+        self.up.copy_(scaled_up / self._scale)
+        self.down.copy_(down)
+
 
 def outside_encoders(model: SpanMatcher) -> dict[str, nn.Parameter]:
     """Return the parameters outside the pretrained encoders, by name."""
@@ -80,6 +86,17 @@ def trained(model: SpanMatcher) -> dict[str, Tensor]:
     for name, change in changes.items():
         found |= {name + _UP: change.scaled_up.detach(), name + _DOWN: change.down.detach()}
     return found
+
+
+@torch.no_grad()
+def take_up(model: SpanMatcher, saved: Mapping[str, Tensor]) -> None:
+    """Let a model go on from what `trained` returned of one that was prepared alike."""
+    changes = {f"{name}.weight": change for name, _, change in _changed_layers(model)}
+    for name, change in changes.items():
+        change.take_up(saved[name + _UP], saved[name + _DOWN])
+    own = outside_encoders(model)
+    for name in shapes(saved).keys() - changes.keys():
+        own[name].copy_(saved[name])
 
 
 def shapes(saved: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:

@@ -11,14 +11,12 @@ import torch
 from peft import PeftModel
 from peft.tuners.lora import LoraLayer, LoraModel
 from peft.tuners.tuners_utils import BaseTunerLayer
-from peft.utils import set_peft_model_state_dict
 from torch import Tensor
 
 from gliner_mt.adapters.base import Base, base_of
-from gliner_mt.adapters.folder import BackbonePart, check_fits, on_backbone, peft_weights, read_adapter
+from gliner_mt.adapters.folder import BackbonePart, check_fits, on_backbone, put_weights, read_adapter
 from gliner_mt.adapters.low_rank import outside_encoders, whole
-from gliner_mt.checkpoint.native import check_weights
-from gliner_mt.config import nearest
+from gliner_mt.config import Thresholds, nearest
 from gliner_mt.errors import CheckpointError, InputError
 from gliner_mt.model import SpanMatcher
 
@@ -80,8 +78,8 @@ class Adapters:
                 "be used. Call unmerge first."
             )
 
-    def add(self, folder: Path, name: str) -> None:
-        """Read an adapter folder; the adapter does not act yet.
+    def add(self, folder: Path, name: str) -> Thresholds | None:
+        """Read an adapter folder; the adapter does not act yet. Return its own thresholds, if it has any.
 
         Raises:
             CheckpointError: the folder is broken, or an adapter of another base.
@@ -99,6 +97,7 @@ class Adapters:
             heads = whole(adapter.heads, own)
             self._heads |= {changed: own[changed].clone() for changed in heads.keys() - self._heads.keys()}
         self._loaded[name] = _Loaded(folder, key, heads)
+        return adapter.header.thresholds
 
     def remove(self, name: str) -> None:
         """Forget an adapter.
@@ -187,11 +186,10 @@ class Adapters:
         except (ValueError, TypeError, KeyError, RuntimeError) as error:
             raise CheckpointError(f"the adapter in {folder} cannot be put on its base: {error}") from error
         try:
-            check_weights(peft_weights(self._peft, key), part.weights, folder)
+            put_weights(self._peft, key, part.weights, folder)
         except CheckpointError:
             self._take_off_backbone(key)
             raise
-        set_peft_model_state_dict(self._peft, dict(part.weights), adapter_name=key)
         # PEFT holds new adapters in single precision, as training wants them.
         encoder.train(False).to(dtype=dtype)
         self._switch_backbone(None)

@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from copy import deepcopy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -17,10 +17,11 @@ from accelerate.utils import extract_model_from_parallel
 from rich.console import Console
 
 from gliner_mt.adapters import Tuned, Tuning, prepare_tuning
+from gliner_mt.adapters.folder import AdapterFolder
 from gliner_mt.build import build_labels
 from gliner_mt.checkpoint.native import save_model, write_whole
-from gliner_mt.config import ModelConfig
-from gliner_mt.errors import ConfigError, InputError
+from gliner_mt.config import ModelConfig, Thresholds
+from gliner_mt.errors import CheckpointError, ConfigError, InputError
 from gliner_mt.model import SpanMatcher
 from gliner_mt.tasks import Kind
 from gliner_mt.tokenization import WordTokenizer
@@ -56,7 +57,8 @@ class FitConfig:
     """How a model is fine-tuned.
 
     Attributes:
-        tuning: what of the model is trained.
+        tuning: what of the model is trained; None: a LoRA adapter, or what the adapter that training goes
+            on from changes.
         loop: how the weights are moved; None: `default_loop`, by the method and the number of examples.
         sampling: how rows are drawn from the examples.
         loss: how wrong decisions are counted.
@@ -66,7 +68,7 @@ class FitConfig:
         dev_limit: examples of each task that a checkpoint is scored on, drawn at random; None is all.
     """
 
-    tuning: Tuning = field(default_factory=Tuning)
+    tuning: Tuning | None = None
     loop: LoopConfig | None = None
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
     loss: LossConfig = field(default_factory=LossConfig)
@@ -82,13 +84,19 @@ class FitConfig:
 
 
 class Base(NamedTuple):
-    """The model to fine-tune, and its name. `window`: sub-words that it reads at once."""
+    """The model to fine-tune, and its name. `window`: sub-words that it reads at once.
+
+    `tuning`: what of it is trained. `start`: the adapter that training goes on from; its thresholds are those
+    of `config`.
+    """
 
     config: ModelConfig
     model: SpanMatcher
     tokenizer: WordTokenizer
     name: str
     window: int
+    tuning: Tuning
+    start: AdapterFolder | None
 
 
 class Sets(NamedTuple):
@@ -120,6 +128,31 @@ def read_sets(train: Given, dev: Given | None, retention: Mapping[str, Given] | 
     )
 
 
+def chosen_tuning(wanted: Tuning | None, start: AdapterFolder | None) -> Tuning:
+    """Return what is trained: what is wanted, or what the adapter changes that training goes on from.
+
+    Raises:
+        ConfigError: the two differ, in more than dropout.
+        CheckpointError: the adapter does not say what it changes.
+    """
+    if start is None:
+        return wanted or Tuning()
+    own = start.header.tuning
+    if own is None:
+        raise CheckpointError(
+            f"the adapter in {start.path} does not say how it was trained, as those of version 1 do not; "
+            "expected one of version 2. Train it anew."
+        )
+    for name in (one.name for one in fields(own) if one.name != "dropout"):
+        asked, has = getattr(wanted or own, name), getattr(own, name)
+        if asked != has:
+            raise ConfigError(
+                f"tuning.{name} is {asked!r}, but the adapter in {start.path}, which training goes on from, "
+                f"has {has!r}. Give it that value, or leave tuning out."
+            )
+    return wanted or own
+
+
 def default_loop(tuning: Tuning, n_examples: int) -> LoopConfig:
     """Return a loop that suits the method: some eight passes over the examples, 60 to 2,000 steps.
 
@@ -148,31 +181,31 @@ def fit(base: Base, sets: Sets, config: FitConfig, out: Path, *, resume: bool, s
         InputError: nothing to learn, or with `strict` anything odd; or `out` holds another run.
         ConfigError: a setting that the model cannot have.
     """
-    _check_model(base, sets, config.tuning)
+    _check_model(base, sets)
     checks = _checked(base, sets, strict=strict)
-    run, tuned = _run(base, sets, config, out, resume=resume)
+    run, tuned, untrained = _run(base, sets, config, out, resume=resume)
     log = DevLog(out / DEV)
     log.read(until=run.step if resume else -1)
     first = PartialState().is_main_process  # not before the run, which says how long processes wait
     score = _Scorer(base, {task: some_of(one, config.dev_limit) for task, one in sets.dev.items()}, log)
     kept = sets.retention if first else {}
-    before = {name: measure(_extractor(base, base.model), examples) for name, examples in kept.items()}
+    before = {name: measure(_extractor(base, untrained), examples) for name, examples in kept.items()}
     if first and not log.scores:
-        score(0, base.model)
+        score(0, untrained)
     started = time.monotonic()
     losses = run.train(score)
     seconds = time.monotonic() - started
     best = extract_model_from_parallel(run.best(), keep_fp32_wrapper=False)
     after = {name: measure(_extractor(base, best), examples) for name, examples in kept.items()}
     best_step = log.best_step(run.step)
-    fitted = base.config if tuned else _with_thresholds(base.config, log, best_step)
+    fitted = base.config.with_thresholds(_better(base.config.thresholds, log, best_step))
     folder = out / (ADAPTER if tuned else MODEL)
     if first:
         _save(folder, fitted, best, base.tokenizer, tuned)
     PartialState().wait_for_everyone()
     report = FitReport(
         folder=folder,
-        method=config.tuning.method,
+        method=base.tuning.method,
         n_trained=sum(p.numel() for p in best.parameters() if p.requires_grad),
         n_parameters=sum(p.numel() for p in base.model.parameters()),
         size=sum(path.stat().st_size for path in folder.iterdir()),
@@ -207,14 +240,14 @@ class _Scorer:
         return score.score
 
 
-def _check_model(base: Base, sets: Sets, tuning: Tuning) -> None:
+def _check_model(base: Base, sets: Sets) -> None:
     related = sorted({"relations", "triples"} & sets.train.keys())
     if related and base.model.pairs is None:
         raise InputError(
             f"train has examples of {' and '.join(related)}, and {base.name} cannot relate spans: its "
             "config has no pairs. Leave them out, or train a model that was made with pairs."
         )
-    kinds = (torch.float32,) if tuning.method in _WHOLE else (torch.float32, torch.bfloat16)
+    kinds = (torch.float32,) if base.tuning.method in _WHOLE else (torch.float32, torch.bfloat16)
     kind = next(base.model.parameters()).dtype
     if kind not in kinds:
         raise ConfigError(
@@ -249,42 +282,52 @@ def _with_entities(examples: ByTask) -> Iterator[Iterable[Example]]:
         yield (Example(one.text, one.entities, one.entity_labels) for one in examples["relations"])
 
 
-def _prepared(base: Base, tuning: Tuning) -> tuple[SpanMatcher, Tuned | None]:
-    """Return a copy of the model, ready to train. It shares the weights that stay as they are."""
-    on_it = next(base.model.parameters()).device.type == _place().type
-    stays = on_it and torch.accelerator.device_count() < 2
-    frozen = base.model.encoders.parameters() if stays and tuning.method != "full" else ()
-    model = deepcopy(base.model, {id(parameter): parameter for parameter in frozen})
-    return model, prepare_tuning(model, base.config, tuning, base.name)
+class _Started(NamedTuple):
+    """The run; what saves an adapter if it trains one; the model as it was before the first step."""
+
+    run: Run[SpanMatcher, TrainBatch]
+    tuned: Tuned | None
+    untrained: SpanMatcher
 
 
-def _teacher(base: Base, replay: float) -> SpanMatcher | None:
-    """Return the model as it was, where the copy is trained; None if nothing is replayed."""
-    if not replay:
-        return None
-    place = _place()
-    on_it = next(base.model.parameters()).device.type == place.type
-    return base.model if on_it else deepcopy(base.model).to(place)
-
-
-def _place() -> torch.device:
-    return torch.accelerator.current_accelerator() or torch.device("cpu")
-
-
-def _run(
-    base: Base, sets: Sets, config: FitConfig, out: Path, *, resume: bool
-) -> tuple[Run[SpanMatcher, TrainBatch], Tuned | None]:
-    """Return the run in `out`, taken up if it is to be, and what saves an adapter if it trains one."""
+def _run(base: Base, sets: Sets, config: FitConfig, out: Path, *, resume: bool) -> _Started:
+    """Return the run in `out`, taken up if it is to be."""
     if not resume and RunFolder(out / RUN).latest() is not None:
         raise InputError(f"{out} holds a run; resume it, or choose another folder.")
-    loop = config.loop or default_loop(config.tuning, sum(map(len, sets.train.values())))
+    loop = config.loop or default_loop(base.tuning, sum(map(len, sets.train.values())))
     torch.manual_seed(loop.seed)  # what is added to a model is random at first
-    model, tuned = _prepared(base, config.tuning)
-    loss = partial(matcher_loss, loss=build_loss(config.loss), teacher=_teacher(base, config.replay))
+    model = _copied(base.model, base)
+    tuned, untrained = prepare_tuning(model, base.config, base.tuning, base.name), base.model
+    if tuned is not None and base.start is not None:
+        tuned.start_from(base.start)
+        untrained = _copied(model, base).eval()
+    teacher = _teacher(untrained) if config.replay else None
+    loss = partial(matcher_loss, loss=build_loss(config.loss), teacher=teacher)
     run = Run(model, model.encoders, _sampler(base, sets, config, loop.seed), loss, loop, out / RUN)
     if resume:
         run.resume()
-    return run, tuned
+    return _Started(run, tuned, untrained)
+
+
+def _copied(model: SpanMatcher, base: Base) -> SpanMatcher:
+    """Return a copy of the base, perhaps prepared; it shares those of the base's weights that stay."""
+    stays = _is_in_place(base.model) and torch.accelerator.device_count() < 2
+    frozen = base.model.encoders.parameters() if stays and base.tuning.method != "full" else ()
+    return deepcopy(model, {id(parameter): parameter for parameter in frozen})
+
+
+def _teacher(untrained: SpanMatcher) -> SpanMatcher:
+    """Return the model as it was, where the copy is trained."""
+    return untrained if _is_in_place(untrained) else deepcopy(untrained).to(_place())
+
+
+def _is_in_place(model: SpanMatcher) -> bool:
+    return next(model.parameters()).device.type == _place().type
+
+
+def _place() -> torch.device:
+    """Return where models are trained."""
+    return torch.accelerator.current_accelerator() or torch.device("cpu")
 
 
 def _sampler(base: Base, sets: Sets, config: FitConfig, seed: int) -> RowSampler:
@@ -310,15 +353,16 @@ def _extractor(base: Base, model: SpanMatcher) -> "Extractor":
     return Extractor(base.config, model, base.tokenizer, name=base.name, max_tokens=base.window)
 
 
-def _with_thresholds(config: ModelConfig, log: DevLog, best_step: int) -> ModelConfig:
-    """Return the config with the thresholds that are better on the dev set."""
+def _better(now: Thresholds, log: DevLog, best_step: int) -> Thresholds:
+    """Return the thresholds with those that are better on the dev set: for entities, one for all labels."""
     best = next((one for one in log.scores if one.step == best_step), None)
     better = {} if best is None else best.better_thresholds
     kinds = {kind.value: better[task] for task, kind in _KINDS.items() if task in better}
     return replace(
-        config,
-        threshold=better.get("ner", config.threshold),
-        kind_thresholds={**config.kind_thresholds, **kinds},
+        now,
+        threshold=better.get("ner", now.threshold),
+        kind_thresholds={**now.kind_thresholds, **kinds},
+        label_thresholds={} if "ner" in better else now.label_thresholds,
     )
 
 
@@ -328,7 +372,7 @@ def _save(
     if tuned is None:
         save_model(folder, config, model, tokenizer)
     else:
-        tuned.save(folder)
+        tuned.save(folder, config.thresholds)
 
 
 def _has_bf16() -> bool:

@@ -8,9 +8,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from gliner_mt.asking import Thresholds, labels_asked, prompt_of
+from gliner_mt.asking import labels_asked, prompt_of
 from gliner_mt.batch import Batch, Collator, Row
 from gliner_mt.collected import Stated
+from gliner_mt.config import Thresholds
 from gliner_mt.heads import Gold, Spans
 from gliner_mt.labels import LabelEncoding
 from gliner_mt.model import Beside
@@ -21,7 +22,7 @@ from gliner_mt.tasks import Candidates, Queries
 from gliner_mt.tokenization import EncodedWord, WordTokenizer, word_span
 from gliner_mt.types import Entity, GoldRelation
 
-_NO_MATTER = Thresholds(0.5)
+_NO_MATTER = Thresholds()
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ class TrainConfig:
 
     Attributes:
         model: a folder or hub id; None is the embedded model.
+        adapter: an adapter of the model, a folder or hub id, that training goes on from.
         new: a model to be made new around a pretrained backbone, in place of `model`.
         dtype: the type of the model's weights: `float32` (None), or `bfloat16` for adapters of large models.
         train: the file of examples to learn from.
@@ -44,13 +45,14 @@ class TrainConfig:
     """
 
     model: str | None = None
+    adapter: str | None = None
     new: NewModel | None = None
     dtype: str | None = None
     train: str | None = None
     dev: str | None = None
     form: str = AUTO
     retention: Mapping[str, str] = field(default_factory=dict)
-    tuning: Tuning = field(default_factory=Tuning)
+    tuning: Tuning | None = None
     loop: Mapping[str, Any] = field(default_factory=dict)
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
     loss: LossConfig = field(default_factory=LossConfig)
@@ -59,8 +61,9 @@ class TrainConfig:
     dev_limit: int | None = 500
 
     def __post_init__(self) -> None:
-        if self.model is not None and self.new is not None:
-            raise ConfigError("model and new are both given; expected one of them, or neither.")
+        for name in ("model", "adapter"):
+            if getattr(self, name) is not None and self.new is not None:
+                raise ConfigError(f"{name} and new are both given; expected one of them, or neither.")
         if self.new is not None and self.replay:
             raise ConfigError(
                 f"replay is {self.replay} of a new model, which knows nothing to be kept; leave it out, or 0."
@@ -71,7 +74,7 @@ class TrainConfig:
 
     def settings(self, n_examples: int) -> FitConfig:
         """Return the settings for so many examples."""
-        loop = asdict(default_loop(self.tuning, n_examples)) | dict(self.loop)
+        loop = asdict(default_loop(self.tuning or Tuning(), n_examples)) | dict(self.loop)
         return FitConfig(
             tuning=self.tuning,
             loop=from_mapping(LoopConfig, loop, "loop"),
@@ -146,7 +149,14 @@ def run_recipe(
     settings = config.settings(len(train))
     extractor = _extractor(config, settings, local_files_only=local_files_only)
     report = extractor.fit(
-        train, dev, settings, out=out, retention=config.retention, resume=resume, strict=strict
+        train,
+        dev,
+        settings,
+        out=out,
+        start=next(iter(extractor.adapters), None),
+        retention=config.retention,
+        resume=resume,
+        strict=strict,
     )
     if config.new is not None and extractor.adapters:
         extractor.save(out / MODEL)
@@ -158,7 +168,11 @@ def _extractor(config: TrainConfig, settings: FitConfig, *, local_files_only: bo
     device = None if place is None else f"cuda:{place}"  # each of several processes has a GPU of its own
     if config.new is None:
         return Extractor.load(
-            config.model, device=device, dtype=config.dtype, local_files_only=local_files_only
+            config.model,
+            device=device,
+            dtype=config.dtype,
+            adapter=config.adapter,
+            local_files_only=local_files_only,
         )
     torch.manual_seed(0 if settings.loop is None else settings.loop.seed)
     parts = new_model(config.new, local_files_only=local_files_only)

@@ -147,10 +147,6 @@ class FitReport:
             last = self.losses[-_LAST:]
             mean = sum(last) / len(last)
             yield f"loss {self.losses[0]:.3f} at first, {mean:.3f} over the last {len(last)} steps"
-        if self.best is not None and self.method != "full":
-            for task, threshold in self.best.better_thresholds.items():
-                figure = self.best.sweeps[task][threshold]
-                yield f"{task} is best on the dev set at a threshold of {threshold:g}: {100 * figure:.1f}"
         yield (
             f"{self.method}: {self.n_trained:,} of {self.n_parameters:,} numbers trained "
             f"in {self.seconds / 60:.1f} minutes"
