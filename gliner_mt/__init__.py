@@ -1,5 +1,6 @@
 """Find what people ask for in text, with labels given in plain language at run time."""
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from gliner_mt.errors import CheckpointError, ConfigError, GlinerMTError, InputError, TrainingError
@@ -20,7 +21,10 @@ from gliner_mt.tasks import (
 from gliner_mt.types import Answer, ClassScore, Entity, Example, Relation, Span, Triple
 
 if TYPE_CHECKING:
+    from gliner_mt.adapters.tuning import Tuning
     from gliner_mt.extractor import Extractor
+    from gliner_mt.train.fit import FitConfig
+    from gliner_mt.train.loop import LoopConfig
 
 __version__ = "0.1.0"
 
@@ -35,10 +39,12 @@ __all__ = [
     "Entity",
     "Example",
     "Extractor",
+    "FitConfig",
     "Found",
     "GlinerMTError",
     "InputError",
     "Label",
+    "LoopConfig",
     "OpenIE",
     "Queries",
     "Relation",
@@ -50,13 +56,19 @@ __all__ = [
     "Task",
     "TrainingError",
     "Triple",
+    "Tuning",
 ]
+
+_ON_FIRST_USE = {
+    "Extractor": "gliner_mt.extractor",
+    "FitConfig": "gliner_mt.train.fit",
+    "LoopConfig": "gliner_mt.train.loop",
+    "Tuning": "gliner_mt.adapters.tuning",
+}
 
 
 def __getattr__(name: str) -> object:
-    """Import `Extractor` on first use: `import gliner_mt` should not take the seconds that torch does."""
-    if name == "Extractor":
-        from gliner_mt.extractor import Extractor
-
-        return Extractor
+    """Import what needs torch on first use: `import gliner_mt` takes none of the seconds that torch does."""
+    if name in _ON_FIRST_USE:
+        return getattr(import_module(_ON_FIRST_USE[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from gliner_mt import __version__, command_help
 from gliner_mt import options as opt
+from gliner_mt.cli_calibrate import CALIBRATE_HELP, calibrate
 from gliner_mt.cli_convert import CONVERT_HELP, convert
 from gliner_mt.cli_eval import EVAL_HELP, evaluate
 from gliner_mt.cli_train import TRAIN_HELP, train
@@ -71,7 +72,7 @@ def _asks(help_text: str) -> Callable[[Callable[..., AnyTask]], Callable[..., An
                 task = make_task(**{one.name: given[one.name] for one in own})
                 job = make_job(task, _grouped(InputOptions, given), _grouped(OutputOptions, given))
                 choice = _grouped(ModelChoice, given)
-                with _loading(messages, choice.model):
+                with _loading(messages, choice):
                     extractor = load_extractor(choice)
                 run(job, extractor, messages)
 
@@ -188,13 +189,15 @@ def classify(
 @app.command()
 def info(
     model: opt.InfoModel = None,
+    adapter: opt.Adapter = None,
     format_: opt.InfoFormatOption = InfoFormat.table,
     local_files_only: opt.Offline = False,
 ) -> None:
     """Tell a model's architecture, tasks, labels mode, limits and size."""
     with reporting() as messages:
-        with _loading(messages, model):
-            facts = load_extractor(ModelChoice(model, local_files_only=local_files_only)).info()
+        choice = ModelChoice(model, adapter, local_files_only=local_files_only)
+        with _loading(messages, choice):
+            facts = load_extractor(choice).info()
         out = standard_output(errors="replace")
         if format_ is InfoFormat.json:
             out.write(json.dumps(facts, ensure_ascii=False, indent=2) + "\n")
@@ -227,6 +230,7 @@ def adapt(
 
 
 app.command("eval", help=EVAL_HELP)(evaluate)
+app.command(help=CALIBRATE_HELP)(calibrate)
 
 
 def load_extractor(choice: ModelChoice) -> "Extractor":
@@ -239,12 +243,14 @@ def load_extractor(choice: ModelChoice) -> "Extractor":
         dtype=choice.dtype,
         attention=choice.attention,
         max_tokens=choice.max_tokens,
+        adapter=choice.adapter,
         local_files_only=choice.local_files_only,
     )
 
 
-def _loading(messages: Messages, model: str | None) -> AbstractContextManager[object]:
+def _loading(messages: Messages, choice: ModelChoice) -> AbstractContextManager[object]:
     """Show that a model on disk is being loaded; a download has a bar of its own."""
-    if messages.console.is_terminal and (model is None or os.path.isdir(model)):
+    on_disk = all(name is None or os.path.isdir(name) for name in (choice.model, choice.adapter))
+    if messages.console.is_terminal and on_disk:
         return messages.console.status("loading the model")
     return nullcontext()

@@ -138,11 +138,21 @@ def convert(  # noqa: PLR0913 - one parameter an option
             _say(messages, line)
 
 
+def format_named(name: str) -> Format | None:
+    """Return the format that `--from` names; None for "auto": the file tells.
+
+    Raises:
+        InputError: there is none of that name.
+    """
+    if name != _AUTO and name not in FORMATS:
+        raise InputError(f"--from is {name!r}; expected {_AUTO} or one of {', '.join(FORMATS)}.")
+    return FORMATS.get(name)
+
+
 def _format(name: str, path: Path, messages: Messages) -> Format:
-    if name != _AUTO:
-        if name not in FORMATS:
-            raise InputError(f"--from is {name!r}; expected {_AUTO} or one of {', '.join(FORMATS)}.")
-        return FORMATS[name]
+    named = format_named(name)
+    if named is not None:
+        return named
     detected = detect(path)
     _say(messages, f"read as {detected.format.name}: {detected.reason}")
     return detected.format

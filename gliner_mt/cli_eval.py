@@ -16,6 +16,7 @@ from rich.text import Text
 from gliner_mt.console import Messages, Screen, reporting, standard_output
 from gliner_mt.errors import InputError
 from gliner_mt.render import visible
+from gliner_mt.task_options import threshold_given
 
 if TYPE_CHECKING:
     from gliner_mt.evaluation import Result
@@ -66,12 +67,16 @@ _Limit = Annotated[
     typer.Option(metavar="N", min=1, help="At most so many examples of each file, drawn at random."),
 ]
 _Threshold = Annotated[
-    float | None,
-    typer.Option(metavar="0-1", min=0.0, max=1.0, help="Least score of an answer. Default: the model's."),
+    str,
+    typer.Option(metavar="0-1|auto", help="Least score of an answer; auto: the model's."),
 ]
 _Model = Annotated[
     str | None,
     typer.Option("--model", "-m", metavar="NAME|FOLDER", help="Default: the embedded model."),
+]
+_Adapter = Annotated[
+    str | None,
+    typer.Option("--adapter", "-a", metavar="NAME|FOLDER", help="An adapter of the model, to answer with."),
 ]
 _Device = Annotated[str | None, typer.Option(metavar="NAME", help="cpu, cuda, cuda:1, mps ...")]
 _Offline = Annotated[
@@ -88,8 +93,9 @@ def evaluate(  # noqa: PLR0913 - one parameter an option
     data: _Data,
     split: _Split = "dev",
     limit: _Limit = None,
-    threshold: _Threshold = None,
+    threshold: _Threshold = "auto",
     model: _Model = None,
+    adapter: _Adapter = None,
     device: _Device = None,
     local_files_only: _Offline = False,
     format_: _Format = EvalFormat.table,
@@ -101,19 +107,23 @@ def evaluate(  # noqa: PLR0913 - one parameter an option
 
         if output is not None and (output.is_dir() or not output.parent.is_dir()):
             raise InputError(f"cannot write {output}; expected a file in a folder that is there.")
+        at = threshold_given(threshold, "--threshold")
         evaluation = EVALUATIONS[task.value]
         sets = {name: evaluation.read(path, limit) for name, path in find_sets(data, split).items()}
         with _doing(messages, "loading the model"):
             from gliner_mt.extractor import Extractor
 
-            extractor = Extractor.load(model, device=device, local_files_only=local_files_only)
+            extractor = Extractor.load(
+                model, adapter=adapter, device=device, local_files_only=local_files_only
+            )
         results = []
         for name, examples in sets.items():
             for measure in evaluation.measures(examples):
                 with _doing(messages, f"{name}: {len(examples):,} examples"):
-                    results.append(measure(extractor, examples, name, threshold))
+                    results.append(measure(extractor, examples, name, at))
         report = {
             "model": extractor.info()["model"],
+            "adapter": adapter,
             "data": str(data),
             "results": [one.as_dict() for one in results],
         }
@@ -156,7 +166,7 @@ def tables(results: Sequence["Result"]) -> Iterator[Table]:
             table.add_row(
                 Text(visible(result.dataset)),
                 f"{result.n_examples:,}",
-                "" if result.threshold is None else f"{result.threshold:.2f}",
+                _threshold(result),
                 *(_percent(figure) for figure in result.figures.values()),
                 _best(result),
             )
@@ -182,6 +192,12 @@ def _annotated(counts: "F1") -> int:
 
 def _percent(figure: "Interval") -> str:
     return f"{100 * figure.value:.1f} ({100 * figure.low:.1f}-{100 * figure.high:.1f})"
+
+
+def _threshold(result: "Result") -> str:
+    """Return what answers had to exceed, and how many labels have a threshold of their own."""
+    own = f" ({len(result.label_thresholds)} own)" if result.label_thresholds else ""
+    return "" if result.threshold is None else f"{result.threshold:.2f}{own}"
 
 
 def _best(result: "Result") -> str:

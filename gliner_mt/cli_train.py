@@ -20,6 +20,7 @@ A run that was stopped goes on with `--resume`, with the losses that the whole r
 ```
 gliner-mt train configs/ner_lora.yaml --train mine.jsonl --dev mine.dev.jsonl --out runs/mine
 gliner-mt train configs/few_shot.yaml --train mine.conll --from bio --set loop.lr_backbone=2e-4
+gliner-mt train configs/ner_lora.yaml --adapter runs/mine/adapter --train more.jsonl --out runs/more
 accelerate launch -m gliner_mt train configs/full.yaml --train mine.jsonl --out runs/mine
 ```
 """
@@ -39,6 +40,12 @@ _From = Annotated[
 _Model = Annotated[
     str | None,
     typer.Option("--model", "-m", metavar="NAME|FOLDER", help="The model to train. Default: the config's."),
+]
+_Adapter = Annotated[
+    str | None,
+    typer.Option(
+        "--adapter", "-a", metavar="NAME|FOLDER", help="An adapter of the model to go on from; it stays."
+    ),
 ]
 _Set = Annotated[
     list[str] | None,
@@ -61,6 +68,7 @@ def train(  # noqa: PLR0913 - one parameter an option
     dev: _Dev = None,
     form: _From = None,
     model: _Model = None,
+    adapter: _Adapter = None,
     changes: _Set = None,
     out: _Out = None,
     strict: _Strict = False,
@@ -78,6 +86,7 @@ def train(  # noqa: PLR0913 - one parameter an option
             dev=dev or recipe.dev,
             form=form or recipe.form,
             model=model or recipe.model,
+            adapter=adapter or recipe.adapter,
         )
         folder = Path("runs") / config.stem if out is None else out
         report = run_recipe(recipe, folder, resume=resume, strict=strict, local_files_only=local_files_only)

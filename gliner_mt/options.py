@@ -58,9 +58,11 @@ TaskFile = Annotated[
     typer.Option("--task", "-t", metavar="FILE", help="A task file, .yaml or .json.", rich_help_panel=_TASK),
 ]
 Threshold = Annotated[
-    float | None,
+    str | None,
     typer.Option(
-        metavar="0-1", help="Least score. Default: the task's or the model's.", rich_help_panel=_TASK
+        metavar="0-1|auto",
+        help="Least score. Default: the task's, else (auto) the model's.",
+        rich_help_panel=_TASK,
     ),
 ]
 Nested = Annotated[
@@ -95,16 +97,14 @@ Entities = Annotated[
     ),
 ]
 EntityThreshold = Annotated[
-    float | None,
-    typer.Option(
-        metavar="0-1", help="Least score of an entity. Default: the model's.", rich_help_panel=_TASK
-    ),
+    str | None,
+    typer.Option(metavar="0-1|auto", help="The same of an entity.", rich_help_panel=_TASK),
 ]
 SpanThreshold = Annotated[
-    float | None,
+    str | None,
     typer.Option(
-        metavar="0-1",
-        help="Least score of a predicate or an argument. Default: the model's.",
+        metavar="0-1|auto",
+        help="The same of a predicate or an argument.",
         rich_help_panel=_TASK,
     ),
 ]
@@ -147,6 +147,16 @@ Model = Annotated[
     str | None,
     typer.Option(
         "--model", "-m", metavar="NAME|FOLDER", help="Default: the embedded model.", rich_help_panel=_MODEL
+    ),
+]
+Adapter = Annotated[
+    str | None,
+    typer.Option(
+        "--adapter",
+        "-a",
+        metavar="NAME|FOLDER",
+        help="An adapter of the model, to answer with.",
+        rich_help_panel=_MODEL,
     ),
 ]
 Device = Annotated[
@@ -211,6 +221,7 @@ class ModelChoice:
     """Which model to load (None: the embedded one), and how."""
 
     model: Model = None
+    adapter: Adapter = None
     device: Device = None
     dtype: DType = None
     attention: Attention = "auto"

@@ -8,7 +8,7 @@ from typing import get_args
 from gliner_mt.errors import InputError
 from gliner_mt.task_files import load_task
 from gliner_mt.task_values import AnyTask, task_from_dict, task_to_dict
-from gliner_mt.tasks import RelationLabel, check_threshold
+from gliner_mt.tasks import RelationLabel, own_threshold
 
 ANY = get_args(AnyTask)
 
@@ -56,6 +56,20 @@ def _split(types: str) -> list[str]:
     return [one.strip() for one in types.split("|") if one.strip()]
 
 
+def threshold_given(text: str, option: str) -> float | None:
+    """Return the threshold that an option gives; None for "auto", which leaves it to the model.
+
+    Raises:
+        InputError: it is neither.
+    """
+    if text == "auto":
+        return None
+    try:
+        return own_threshold(float(text), option)
+    except ValueError as error:  # an InputError is one, too
+        raise InputError(f"{option} is {text}; expected a number from 0 to 1, or auto.") from error
+
+
 def asked_task(
     stated: Callable[[], AnyTask] | None, file: Path | None, kinds: tuple[type[AnyTask], ...], option: str
 ) -> AnyTask:
@@ -99,5 +113,5 @@ def overridden(task: AnyTask, options: Mapping[str, object]) -> AnyTask:
         if name not in known:
             raise InputError(f"{option} does not go with a task of {type(task).__name__}; leave it out.")
         if name.endswith("threshold"):
-            check_threshold(value, option)
+            given[name] = threshold_given(str(value), option)
     return task_from_dict(task_to_dict(task) | given, where="the options") if given else task

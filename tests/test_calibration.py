@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_models import LABELS, TEXTS, WORDS, tiny_config, tiny_extractor, tiny_model
 
-from gliner_mt import NER, QA, Extractor, InputError, Relations
+from gliner_mt import NER, Extractor, InputError
 from gliner_mt.calibration import (
     FLOOR,
     Decision,
@@ -211,8 +211,17 @@ def test_auto_leaves_the_threshold_to_the_model() -> None:
     assert (
         NER(["a"], threshold="auto") == NER(["a"]) == task_from_dict({"labels": ["a"], "threshold": "auto"})
     )
-    assert QA("Who?", threshold="auto") == QA("Who?")
-    assert Relations(["in"], threshold="auto", entity_threshold="auto") == Relations(["in"])
+    for name, stated, thresholds in (
+        ("qa", {"questions": ["Who?"]}, ("threshold",)),
+        ("relations", {"relations": ["in"]}, ("threshold", "entity_threshold", "link_threshold")),
+        ("openie", {}, ("threshold", "span_threshold")),
+        ("summary", {}, ("threshold",)),
+        ("classification", {"labels": ["a", "b"]}, ("threshold",)),
+    ):
+        plain = task_from_dict({"task": name, **stated})
+        for value in ("auto", None):
+            assert type(plain)(**stated, **dict.fromkeys(thresholds, value)) == plain
+            assert task_from_dict({"task": name, **stated, **dict.fromkeys(thresholds, value)}) == plain
     with pytest.raises(InputError, match="threshold is 'best'; expected a number"):
         NER(["a"], threshold="best")
 

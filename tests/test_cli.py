@@ -108,6 +108,10 @@ def test_keep_going_does_all_that_can_be_done(folder: Path) -> None:
         (["extract", TEXT, "-l", "a", "-t", "task.yaml"], "both given"),
         (["extract", TEXT, "-t", "none.yaml"], "No such file"),
         (["extract", TEXT, "-l", "a", "--threshold", "nan"], "--threshold is nan"),
+        (
+            ["extract", TEXT, "-l", "a", "--threshold", "high"],
+            "--threshold is high; expected a number from 0",
+        ),
         (["extract", TEXT, "-l", "a", "-m", "no/such-model"], "a folder or a name on the hub"),
         (["info", "no/such-model"], "a folder or a name on the hub"),
         (["extract", "none.txt", "-l", "a"], "there is no file 'none.txt'"),
@@ -147,7 +151,9 @@ def test_a_task_file_and_options_that_override_it(folder: Path, monkeypatch: pyt
     Path("task.yaml").write_text("labels: {person: a human, city: }\nthreshold: 0.2\nnested: true\n")
     assert found(run("extract", TEXT, "-t", "task.yaml")) == [("text", None, ["Ada", "Bob", "London"])]
     run("extract", TEXT, "-t", "task.yaml", "--threshold", "0.9", "--no-nested", "--multi-label")
-    first, second = tasks
+    run("extract", TEXT, "-t", "task.yaml", "--threshold", "auto")
+    first, second, auto = tasks
+    assert (auto.threshold, auto.nested) == (None, True)
     assert (first.threshold, first.nested, first.multi_label) == (0.2, True, False)
     assert (second.threshold, second.nested, second.multi_label) == (0.9, False, True)
     assert first.labels == second.labels
@@ -157,11 +163,11 @@ def test_model_options_reach_the_model(loaded: list[ModelChoice]) -> None:
     run("extract", TEXT, *PEOPLE)
     run(
         *("extract", TEXT, *PEOPLE, "--model", "some/model", "--device", "cuda", "--dtype", "bfloat16"),
-        *("--attention", "sdpa", "--max-tokens", "256", "--local-files-only"),
+        *("--adapter", "some/adapter", "--attention", "sdpa", "--max-tokens", "256", "--local-files-only"),
     )
     assert loaded == [
         ModelChoice(None),
-        ModelChoice("some/model", "cuda", "bfloat16", "sdpa", 256, local_files_only=True),
+        ModelChoice("some/model", "some/adapter", "cuda", "bfloat16", "sdpa", 256, local_files_only=True),
     ]
 
 

@@ -57,6 +57,21 @@ def test_an_adapter_is_trained_and_loaded(folder: Path) -> None:
     assert "lora: " in run(folder, *files, "--resume")
 
 
+def test_training_goes_on_from_an_adapter(folder: Path) -> None:
+    files = ["--train", str(folder / "some.jsonl"), "--dev", str(folder / "some.jsonl")]
+    run(folder, *files, "--out", str(folder / "one"))
+    adapter = ["--adapter", str(folder / "one" / "adapter")]
+    still = ["--set", "loop.lr_backbone=0.0", "--set", "loop.lr_heads=0.0"]
+    run(folder, *files, *adapter, *still, "--set", "tuning=null", "--out", str(folder / "two"))
+    one, two = (json.loads((folder / name / "report.json").read_text()) for name in ("one", "two"))
+    assert two["dev"][0]["figures"] == two["dev"][-1]["figures"]
+    assert two["n_trained"] == one["n_trained"]
+    message = "tuning.rank is 8, but the adapter in"
+    assert message in run(
+        folder, *files, *adapter, "--set", "tuning.rank=8", "--out", str(folder / "x"), code=2
+    )
+
+
 def test_other_formats_and_all_weights(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
     (folder / "some.conll").write_text("ada B-person\nsang O\n\nparis B-city\n", encoding="utf-8")
@@ -91,6 +106,7 @@ def test_strict_stops_and_shows_what_is_odd(folder: Path) -> None:
         (["--set", "loop.steps=many"], "loop.steps is 'many'; expected a value of type int"),
         (["--set", "form=boi"], "form is 'boi'; did you mean 'bio'"),
         (["--set", "new.backbone=x", "--set", "model=y"], "model and new are both given"),
+        (["--set", "new.backbone=x", "--set", "adapter=y"], "adapter and new are both given"),
         (["--train", "none.jsonl"], "no file none.jsonl"),
     ],
 )

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from tiny_models import LABELS, TEXTS, tiny_extractor
 
+from gliner_mt.config import Thresholds
 from gliner_mt.errors import InputError
 from gliner_mt.evaluation import (
     Result,
@@ -51,9 +52,10 @@ class Scripted:
 
     known: Mapping[str, Any]
     asked: list[Any] = field(default_factory=list)
+    thresholds: Thresholds = field(default_factory=Thresholds)
 
     def threshold(self, kind: Kind) -> float:
-        return 0.5
+        return self.thresholds.of(kind)
 
     def extract(self, text: str, task: object) -> object:
         self.asked.append(task)

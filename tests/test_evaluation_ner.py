@@ -2,7 +2,17 @@ import pytest
 from tiny_models import LABELS, TEXTS, WORDS
 
 from gliner_mt import NER, Extractor
-from gliner_mt.evaluation.ner import THRESHOLDS, best_threshold, micro_f1_by_threshold, predict, scores_at
+from gliner_mt.config import Thresholds
+from gliner_mt.evaluation.ner import (
+    THRESHOLDS,
+    best_threshold,
+    evaluate_ner,
+    micro_f1_by_threshold,
+    predict,
+    scores_at,
+)
+from gliner_mt.metrics import entity_f1
+from gliner_mt.tokenization import WordTokenizer
 from gliner_mt.types import Entity, Example, Span
 
 EXAMPLES = [
@@ -32,6 +42,25 @@ def test_one_pass_gives_the_answers_at_every_threshold(extractor: Extractor) -> 
             [(s.start, s.end, s.label) for s in spans] for spans in at
         ]
         assert scores_at(EXAMPLES, low, threshold).micro == scores_at(EXAMPLES, at, 0.0).micro
+
+
+def test_labels_are_judged_at_their_own_thresholds(extractor: Extractor, tokenizer: WordTokenizer) -> None:
+    own = {"person": 0.9, "city": 0.2, "elsewhere": 0.1}
+    config = extractor._config.with_thresholds(Thresholds(0.6, {}, own))
+    calibrated = Extractor(config, extractor._engine.model, tokenizer)
+    result = evaluate_ner(calibrated, EXAMPLES)
+    assert (result.threshold, result.label_thresholds) == (0.6, {"person": 0.9, "city": 0.2})
+    assert result.as_dict()["label_thresholds"] == {"person": 0.9, "city": 0.2}
+    found = [calibrated.extract(one.text, NER(one.labels)) if one.labels else [] for one in EXAMPLES]
+    assert result.main[1].value == entity_f1([one.entities for one in EXAMPLES], found).micro.f1
+    assert sum(one.tp + one.fp for one in result.types.values()) == sum(map(len, found))
+    plain = evaluate_ner(extractor, EXAMPLES)
+    assert result.sweep == plain.sweep
+    stated = evaluate_ner(calibrated, EXAMPLES, threshold=0.5)
+    assert (stated.label_thresholds, stated.figures) == (
+        {},
+        evaluate_ner(extractor, EXAMPLES, "", 0.5).figures,
+    )
 
 
 def test_the_table_has_every_set_at_every_threshold(extractor: Extractor) -> None:

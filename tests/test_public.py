@@ -17,10 +17,12 @@ PUBLIC = [
     "Entity",
     "Example",
     "Extractor",
+    "FitConfig",
     "Found",
     "GlinerMTError",
     "InputError",
     "Label",
+    "LoopConfig",
     "OpenIE",
     "Queries",
     "Relation",
@@ -32,6 +34,7 @@ PUBLIC = [
     "Task",
     "TrainingError",
     "Triple",
+    "Tuning",
 ]
 HEAVY = ("torch", "transformers", "tokenizers", "accelerate", "safetensors", "numpy", "rich", "typer")
 

@@ -21,11 +21,16 @@ def evaluate_ner(
 ) -> Result:
     """Return the exact F1 of entities: micro, macro, and of each type.
 
-    Each example is asked for the labels annotated in it. `threshold` None is the model's.
+    Each example is asked for the labels annotated in it. `threshold` holds for all of them; None is the
+    model's, and its labels' own where they were calibrated.
     """
-    at = extractor.threshold(Kind.ENTITIES) if threshold is None else threshold
-    predicted = predict(extractor, examples, threshold=min(at, *THRESHOLDS))
-    scores = [scores_at([one], [spans], at) for one, spans in zip(examples, predicted, strict=True)]
+    known, labels = extractor.thresholds, {label for one in examples for label in one.labels}
+    at = known.of(Kind.ENTITIES) if threshold is None else threshold
+    own = {} if threshold is not None else {k: v for k, v in known.label_thresholds.items() if k in labels}
+    swept = predict(extractor, examples, threshold=min(at, *THRESHOLDS))
+    # Some of these spans are below their label's own threshold, and stand where another one is found.
+    found = predict(extractor, examples, threshold=None) if own else above(swept, at)
+    scores = [entity_f1([one.entities], [spans]) for one, spans in zip(examples, found, strict=True)]
     table, types = type_table(scores)
     return Result(
         "ner",
@@ -33,17 +38,19 @@ def evaluate_ner(
         len(examples),
         intervals(table, lambda sums: extraction_figures(type_scores(sums, types))),
         at,
-        {one: scores_at(examples, predicted, one).micro.f1 for one in THRESHOLDS},
+        {one: scores_at(examples, swept, one).micro.f1 for one in THRESHOLDS},
         type_scores(table.sum(0), types).per_type,
+        own,
     )
 
 
 def predict(
-    extractor: "Extractor", examples: Sequence[Example], *, threshold: float = THRESHOLDS[0]
+    extractor: "Extractor", examples: Sequence[Example], *, threshold: float | None = THRESHOLDS[0]
 ) -> list[list[Span]]:
     """Return the flat spans found in each example, for the labels annotated in it.
 
-    Greedy decoding goes by score, so the spans at a higher threshold are those of them that score more.
+    `threshold` holds for all labels; None leaves it to the model. Greedy decoding goes by score, so the spans
+    at a higher threshold are those of them that score more.
     """
     return answers(
         extractor,
@@ -55,8 +62,12 @@ def scores_at(
     examples: Sequence[Example], predicted: Sequence[Sequence[Span]], threshold: float
 ) -> EntityScores:
     """Return the scores of the predicted spans above `threshold`."""
-    kept = [[span for span in spans if span.score > threshold] for spans in predicted]
-    return entity_f1([example.entities for example in examples], kept)
+    return entity_f1([example.entities for example in examples], above(predicted, threshold))
+
+
+def above(predicted: Sequence[Sequence[Span]], threshold: float) -> list[list[Span]]:
+    """Return the predicted spans above `threshold`."""
+    return [[span for span in spans if span.score > threshold] for spans in predicted]
 
 
 def micro_f1_by_threshold(

@@ -18,6 +18,7 @@ THRESHOLDS = tuple(round(0.05 * n, 2) for n in range(1, 20))
 
 NO_SWEEP: Mapping[float, float] = MappingProxyType({})
 NO_TYPES: Mapping[str, F1] = MappingProxyType({})
+NO_LABELS: Mapping[str, float] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +26,8 @@ class Result:
     """How good a model's answers are on a set of examples.
 
     `figures`, of which the first is the one to compare by, are from 0 to 1 and hold at `threshold` (None:
-    the task has none here). `sweep` is the first figure at other thresholds, from the same answers. `types`
-    are the counts of each type or class at `threshold`.
+    the task has none here), but for labels in `label_thresholds` at their own. `sweep` is the first figure at
+    other thresholds, each for all labels. `types` are the counts of each type or class, as in `figures`.
     """
 
     task: str
@@ -36,6 +37,7 @@ class Result:
     threshold: float | None = None
     sweep: Mapping[float, float] = field(default_factory=lambda: NO_SWEEP)
     types: Mapping[str, F1] = field(default_factory=lambda: NO_TYPES)
+    label_thresholds: Mapping[str, float] = field(default_factory=lambda: NO_LABELS)
 
     @property
     def main(self) -> tuple[str, Interval]:
@@ -54,6 +56,7 @@ class Result:
             "dataset": self.dataset,
             "examples": self.n_examples,
             "threshold": self.threshold,
+            "label_thresholds": dict(self.label_thresholds),
             "figures": {name: asdict(figure) for name, figure in self.figures.items()},
             "best_threshold": self.best_threshold,
             "sweep": {f"{threshold:g}": value for threshold, value in self.sweep.items()},

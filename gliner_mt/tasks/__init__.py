@@ -21,7 +21,7 @@ from gliner_mt.tasks.classification import Classification
 from gliner_mt.tasks.labels import LabelSpec, parse_labels
 from gliner_mt.tasks.ner import NER
 from gliner_mt.tasks.openie import OpenIE
-from gliner_mt.tasks.parsing import check_threshold
+from gliner_mt.tasks.parsing import own_threshold
 from gliner_mt.tasks.qa import QA
 from gliner_mt.tasks.relations import Relations
 from gliner_mt.tasks.several import Several
@@ -47,6 +47,6 @@ __all__ = [
     "Several",
     "Summary",
     "Task",
-    "check_threshold",
+    "own_threshold",
     "parse_labels",
 ]

@@ -8,7 +8,7 @@ from typing import final
 from gliner_mt.errors import InputError
 from gliner_mt.tasks.base import Candidates, Evidence, Found, Label, Queries
 from gliner_mt.tasks.labels import LabelSpec, parse_labels
-from gliner_mt.tasks.parsing import check_threshold, sigmoid
+from gliner_mt.tasks.parsing import own_threshold, sigmoid
 from gliner_mt.types import ClassScore
 
 
@@ -19,24 +19,25 @@ class Classification:
 
     `labels` are as in `NER`. Of one class only: the scores of all are a softmax and sum to one. With
     `multi_label` each is a probability of its own. Classes that score no more than their threshold are left
-    out: their own, else `threshold`; 0 keeps all. A text without words belongs to none.
+    out: their own, else `threshold`; 0 (None or "auto") keeps all. A text without words belongs to none.
     """
 
     labels: tuple[Label, ...]
     multi_label: bool = False
     threshold: float = 0.0
 
-    def __init__(self, labels: LabelSpec, *, multi_label: bool = False, threshold: float = 0.0) -> None:
+    def __init__(
+        self, labels: LabelSpec, *, multi_label: bool = False, threshold: float | str | None = None
+    ) -> None:
         parsed = parse_labels(labels)
         if len(parsed) < 2 and not multi_label:
             raise InputError(
                 f"labels has one class, {parsed[0].name!r}, which every text would belong to; "
                 "expected two or more, or multi_label=True."
             )
-        check_threshold(threshold, "threshold")
         object.__setattr__(self, "labels", parsed)
         object.__setattr__(self, "multi_label", multi_label)
-        object.__setattr__(self, "threshold", threshold)
+        object.__setattr__(self, "threshold", own_threshold(threshold, "threshold") or 0.0)
 
     def queries(self) -> tuple[Queries]:
         """Return the classes, asked of the whole text."""

@@ -7,7 +7,7 @@ from itertools import product
 from typing import final
 
 from gliner_mt.tasks.base import Found, Kind, Label, PairQueries, Queries, RelationLabel
-from gliner_mt.tasks.parsing import check_threshold
+from gliner_mt.tasks.parsing import own_threshold
 from gliner_mt.types import Relation, Span, Triple
 
 PREDICATE, ARGUMENT = "predicate", "argument"
@@ -17,23 +17,24 @@ _Place = tuple[int, int]
 
 
 @final
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, init=False)
 class OpenIE:
     """Find the tuples that a text states; answers `list[Triple]`, in the order of predicates.
 
     Predicates and arguments are spans of one sentence; a pair of them says in which role the argument is.
     Each subject of a predicate makes a triple with each of its objects; its best time and place go with all
     of them. A triple is as probable as its least probable part. `threshold` holds for roles,
-    `span_threshold` for predicates and arguments (None: the model's).
+    `span_threshold` for predicates and arguments (None or "auto": the model's).
     """
 
     threshold: float | None = None
     span_threshold: float | None = None
 
-    def __post_init__(self) -> None:
-        for name in ("threshold", "span_threshold"):
-            if getattr(self, name) is not None:
-                check_threshold(getattr(self, name), name)
+    def __init__(
+        self, *, threshold: float | str | None = None, span_threshold: float | str | None = None
+    ) -> None:
+        object.__setattr__(self, "threshold", own_threshold(threshold, "threshold"))
+        object.__setattr__(self, "span_threshold", own_threshold(span_threshold, "span_threshold"))
 
     def queries(self) -> tuple[Queries]:
         """Return predicates and arguments, and the roles that hold between them."""

@@ -36,8 +36,8 @@ class Relations:
     in characters: (start, end), (start, end, type), or spans of any task. They belong to one text, so
     `extract` it. `threshold` is what a relation's probability must exceed, `entity_threshold` an entity's
     (None or "auto": the model's). `max_spans` best spans of a window are paired. Some models ask first
-    whether two spans are linked at all; `link_threshold` is what that probability must exceed (None: as for
-    entities).
+    whether two spans are linked at all; `link_threshold` is what that probability must exceed (None or
+    "auto": as for entities).
     """
 
     relations: tuple[RelationLabel, ...]
@@ -57,7 +57,7 @@ class Relations:
         threshold: float | str | None = None,
         entity_threshold: float | str | None = None,
         max_spans: int = 64,
-        link_threshold: float | None = None,
+        link_threshold: float | str | None = None,
     ) -> None:
         if entities is not None and spans is not None:
             raise InputError("entities and spans are both given; give types to look for, or known spans.")

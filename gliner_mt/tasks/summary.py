@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import final
 
 from gliner_mt.tasks.base import Candidates, Found, Label, Queries
-from gliner_mt.tasks.parsing import at_least_one, check_threshold
+from gliner_mt.tasks.parsing import at_least_one, own_threshold
 from gliner_mt.text import split_words
 from gliner_mt.types import Span
 
@@ -14,24 +14,29 @@ _SENTENCES = 3
 
 
 @final
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, init=False)
 class Summary:
     """Choose the key sentences; answers `list[Span]`, label "summary", in document order.
 
     The best sentences are taken, up to `max_sentences` and `max_words` (punctuation is no word); a sentence
     that no longer fits is left out for the next best. Without either, three sentences. `threshold` is what a
-    sentence's probability must exceed; 0 takes the best, good or not.
+    sentence's probability must exceed; 0 (None or "auto") takes the best, good or not.
     """
 
     max_sentences: int | None = None
     max_words: int | None = None
     threshold: float = 0.0
 
-    def __post_init__(self) -> None:
-        for name in ("max_sentences", "max_words"):
-            if getattr(self, name) is not None:
-                at_least_one(getattr(self, name), name)
-        check_threshold(self.threshold, "threshold")
+    def __init__(
+        self,
+        *,
+        max_sentences: int | None = None,
+        max_words: int | None = None,
+        threshold: float | str | None = None,
+    ) -> None:
+        for name, value in (("max_sentences", max_sentences), ("max_words", max_words)):
+            object.__setattr__(self, name, None if value is None else at_least_one(value, name))
+        object.__setattr__(self, "threshold", own_threshold(threshold, "threshold") or 0.0)
 
     def queries(self) -> tuple[Queries]:
         """Return the one label, asked of every sentence."""
