@@ -6,10 +6,7 @@ python examples/continue_from_checkpoint.py FOLDER_OR_HUB_ID [FOLDER]
 import sys
 from pathlib import Path
 
-from gliner_mt import NER, Extractor
-from gliner_mt.adapters import Tuning
-from gliner_mt.train.fit import FitConfig
-from gliner_mt.train.loop import LoopConfig
+from gliner_mt import NER, Extractor, FitConfig, LoopConfig, Tuning
 from gliner_mt.types import Entity, Example
 
 name = sys.argv[1] if len(sys.argv) > 1 else "urchade/gliner_small-v2.1"

@@ -7,10 +7,7 @@ import re
 import sys
 from pathlib import Path
 
-from gliner_mt import NER, Extractor
-from gliner_mt.adapters import Tuning
-from gliner_mt.train.fit import FitConfig
-from gliner_mt.train.loop import LoopConfig
+from gliner_mt import NER, Extractor, FitConfig, LoopConfig, Tuning
 from gliner_mt.train.sampling import SamplingConfig
 from gliner_mt.types import Entity, Example
 

@@ -12,11 +12,8 @@ from pathlib import Path
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaModel, PreTrainedTokenizerFast
 
-from gliner_mt import NER, Extractor
-from gliner_mt.adapters import Tuning
+from gliner_mt import NER, Extractor, FitConfig, LoopConfig, Tuning
 from gliner_mt.new import NewModel, new_model
-from gliner_mt.train.fit import FitConfig
-from gliner_mt.train.loop import LoopConfig
 from gliner_mt.train.sampling import SamplingConfig
 from gliner_mt.types import Entity, Example
 

@@ -196,9 +196,10 @@ def fit(base: Base, sets: Sets, config: FitConfig, out: Path, *, resume: bool, s
     losses = run.train(score)
     seconds = time.monotonic() - started
     best = extract_model_from_parallel(run.best(), keep_fp32_wrapper=False)
-    after = {name: measure(_extractor(base, best), examples) for name, examples in kept.items()}
     best_step = log.best_step(run.step)
     fitted = base.config.with_thresholds(_better(base.config.thresholds, log, best_step))
+    final = base._replace(config=fitted)
+    after = {name: measure(_extractor(final, best), examples) for name, examples in kept.items()}
     folder = out / (ADAPTER if tuned else MODEL)
     if first:
         _save(folder, fitted, best, base.tokenizer, tuned)
