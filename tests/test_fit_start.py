@@ -1,17 +1,17 @@
 """Training that goes on from an adapter, and the thresholds that an adapter gets."""
 
 import json
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from test_fit import EXAMPLES, LOOP, LORA, PLAIN, scores, write
 from tiny_models import tiny_config, tiny_model
 
 from gliner_mt import NER, CheckpointError, ConfigError, Extractor, InputError
-from gliner_mt.adapters import Tuning
+from gliner_mt.adapters import Tuning, prepare_tuning
 from gliner_mt.adapters.folder import read_adapter
 from gliner_mt.tokenization import WordTokenizer
 from gliner_mt.train.fit import FitConfig
@@ -87,7 +87,7 @@ def test_a_config_that_differs(extractor: Extractor, tmp_path: Path) -> None:
     path = tmp_path / "first" / "adapter" / "gliner_mt.json"
     values = json.loads(path.read_text(encoding="utf-8"))
     path.write_text(json.dumps(values | {"tuning": None, "version": 1}), encoding="utf-8")
-    with pytest.raises(CheckpointError, match="does not say how it was trained, as those of version 1"):
+    with pytest.raises(CheckpointError, match="does not say how it was trained, so training cannot go on"):
         extractor.fit(EXAMPLES, None, config(), out=tmp_path / "second", start="first")
     path.write_text(json.dumps(values | {"tuning": values["tuning"] | {"rank": 2}}), encoding="utf-8")
     with pytest.raises(CheckpointError, match="do not fit its config"):
@@ -118,8 +118,12 @@ def test_an_adapter_gets_the_thresholds_that_are_better(extractor: Extractor, tm
 def test_an_adapter_of_another_base(extractor: Extractor, tokenizer: WordTokenizer, tmp_path: Path) -> None:
     report = extractor.fit(EXAMPLES, None, config("lora"), out=tmp_path / "first")
     other_config = tiny_config(labels="parallel", layers=1)
-    torch.manual_seed(1)
-    other = Extractor(other_config, tiny_model(other_config, tokenizer, seed=3), tokenizer, name="other")
+    model = tiny_model(other_config, tokenizer, seed=3)
+    other = Extractor(other_config, model, tokenizer, name="other")
+    tuned = prepare_tuning(deepcopy(model), other_config, Tuning(**SMALL), "other")
+    assert tuned is not None
+    with pytest.raises(CheckpointError, match=r"is an adapter of tiny .*, but the model is other"):
+        tuned.start_from(read_adapter(report.folder))
     with pytest.raises(CheckpointError, match=r"is an adapter of tiny .*, but the model is other"):
         other.add_adapter(report.folder)
 

@@ -155,8 +155,8 @@ def put_weights(peft: PeftModel, name: str, weights: Mapping[str, Tensor], folde
     set_peft_model_state_dict(peft, dict(weights), adapter_name=name)
 
 
-def check_fits(adapter: AdapterFolder, base: Base, own: Mapping[str, Tensor]) -> None:
-    """Raise a `CheckpointError` unless the adapter is one of this base, whose tensors are `own`."""
+def check_base(adapter: AdapterFolder, base: Base) -> None:
+    """Raise a `CheckpointError` unless the adapter is one of this base."""
     its_own = adapter.header.base
     theirs, ours = its_own.digest(base), base.digest(its_own)
     if theirs != ours:
@@ -164,6 +164,10 @@ def check_fits(adapter: AdapterFolder, base: Base, own: Mapping[str, Tensor]) ->
             f"{adapter.path} is an adapter of {its_own.name} (weights {theirs}), but the model is "
             f"{base.name} (weights {ours}). Load the base that it was trained on, or train one for this base."
         )
+
+
+def check_heads(adapter: AdapterFolder, own: Mapping[str, Tensor]) -> None:
+    """Raise a `CheckpointError` unless the adapter changes tensors that the model has: `own`."""
     for name, shape in shapes(adapter.heads).items():
         if name not in own or tuple(own[name].shape) != shape:
             raise CheckpointError(

@@ -15,6 +15,7 @@ from gliner_mt.adapters.folder import (
     HEADS_FILE,
     AdapterFolder,
     Header,
+    check_base,
     on_backbone,
     put_weights,
     write_adapter,
@@ -51,8 +52,9 @@ class Tuned:
         """Take up the weights of an adapter of this base that was trained with the same `Tuning`.
 
         Raises:
-            CheckpointError: its weights are not those of such an adapter.
+            CheckpointError: it is of another base, or its weights are not those of such an adapter.
         """
+        check_base(adapter, self._base)
         check_weights(trained(self._model), adapter.heads, adapter.path / HEADS_FILE)
         if self._peft is not None and adapter.backbone is not None:
             put_weights(self._peft, self._peft.active_adapter, adapter.backbone.weights, adapter.path)

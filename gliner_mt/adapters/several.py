@@ -14,7 +14,14 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor
 
 from gliner_mt.adapters.base import Base, base_of
-from gliner_mt.adapters.folder import BackbonePart, check_fits, on_backbone, put_weights, read_adapter
+from gliner_mt.adapters.folder import (
+    BackbonePart,
+    check_base,
+    check_heads,
+    on_backbone,
+    put_weights,
+    read_adapter,
+)
 from gliner_mt.adapters.low_rank import outside_encoders, whole
 from gliner_mt.config import Thresholds, nearest
 from gliner_mt.errors import CheckpointError, InputError
@@ -91,7 +98,8 @@ class Adapters:
         adapter, own = read_adapter(folder), outside_encoders(self._model)
         if self._base is None or not self._loaded:  # a base without adapters may have been trained meanwhile
             self._base, self._heads = base_of(self._model, self._name), {}
-        check_fits(adapter, self._base, own)
+        check_base(adapter, self._base)
+        check_heads(adapter, own)
         key = None if adapter.backbone is None else self._add_to_backbone(adapter.backbone, folder)
         with torch.no_grad():
             heads = whole(adapter.heads, own)

@@ -140,8 +140,8 @@ def chosen_tuning(wanted: Tuning | None, start: AdapterFolder | None) -> Tuning:
     own = start.header.tuning
     if own is None:
         raise CheckpointError(
-            f"the adapter in {start.path} does not say how it was trained, as those of version 1 do not; "
-            "expected one of version 2. Train it anew."
+            f"the adapter in {start.path} does not say how it was trained, so training cannot go on from it "
+            "(folders of version 1 do not). Train a new one on the base."
         )
     for name in (one.name for one in fields(own) if one.name != "dropout"):
         asked, has = getattr(wanted or own, name), getattr(own, name)
