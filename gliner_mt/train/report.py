@@ -151,7 +151,7 @@ class FitReport:
             f"{self.method}: {self.n_trained:,} of {self.n_parameters:,} numbers trained "
             f"in {self.seconds / 60:.1f} minutes"
         )
-        thresholds = ", ".join(f"{kind} {threshold:g}" for kind, threshold in self.thresholds.items())
+        thresholds = ", ".join(f"{kind} {threshold:.4g}" for kind, threshold in self.thresholds.items())
         yield f"{self.folder} ({self.size / 1e6:.1f} MB), default thresholds: {thresholds}"
 
 
