@@ -173,8 +173,8 @@ def calibrate(
 ) -> Calibration:
     """Fit a temperature and the thresholds of entities; labels with `least` gold spans get their own.
 
-    `current`: those under which the scores were made. Thresholds of other kinds move with the temperature, so
-    that what is found of them stays the same.
+    `current`: those under which the scores were made. Thresholds of other kinds move with the temperature,
+    and let the same through.
     """
     if not beta > 0 or not math.isfinite(beta):
         raise InputError(f"beta is {beta!r}; expected a number above 0: 1, or more where recall counts more.")

@@ -204,8 +204,8 @@ class Extractor:
 
         Logits are divided by one temperature, so that scores tell the chance of being right. The threshold
         of entities becomes the best for the F-measure, as does that of each label with `least` annotated
-        spans; what is found of other kinds stays the same. With an adapter in use, the temperature and the
-        thresholds are the adapter's (`save_adapter` keeps them), else the model's (`save` does). Thresholds
+        spans; those of other kinds move with the temperature, and let the same through. With an adapter in
+        use, all this is the adapter's (`save_adapter` keeps it), else the model's (`save` does). Thresholds
         that callers give come first.
 
         Args:

@@ -101,7 +101,7 @@ def push(folder: Path, name: str, files: Sequence[str], *, private: bool) -> str
         ) from error
     except Exception as error:  # trouble of network, server and rights has no common type
         raise CheckpointError(
-            f"{folder} cannot be put on the hub as {name}: {error} "
+            f"the files cannot be put on the hub as {name}: {error} "
             "Run `hf auth login` with a token that may write there."
         ) from error
     return commit.commit_url
