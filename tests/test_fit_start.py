@@ -13,7 +13,9 @@ from tiny_models import tiny_config, tiny_model
 from gliner_mt import NER, CheckpointError, ConfigError, Extractor, InputError
 from gliner_mt.adapters import Tuning, prepare_tuning
 from gliner_mt.adapters.folder import read_adapter
+from gliner_mt.model import SpanMatcher
 from gliner_mt.tokenization import WordTokenizer
+from gliner_mt.train import fit as fit_module
 from gliner_mt.train.fit import FitConfig
 from gliner_mt.types import Entity
 
@@ -69,6 +71,26 @@ def test_it_goes_on(extractor: Extractor, tmp_path: Path) -> None:
     assert scores(extractor) != learnt
     extractor.use("first")
     assert scores(extractor) == learnt
+
+
+def test_what_is_replayed_is_answered_as_the_start_did(
+    extractor: Extractor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    extractor.fit(EXAMPLES, None, config("lora", loop=LORA.loop, dropout=0.5), out=tmp_path / "first")
+    learnt, teachers = scores(extractor), []
+
+    def teacher(untrained: SpanMatcher) -> SpanMatcher:
+        teachers.append(untrained)
+        return untrained
+
+    monkeypatch.setattr(fit_module, "_teacher", teacher)
+    replayed = replace(config(), replay=0.5)
+    extractor.fit(EXAMPLES, None, replayed, out=tmp_path / "second", start="first")
+    (model,) = teachers
+    assert not any(module.training for module in model.modules())
+    assert scores(Extractor(extractor._config, model, extractor._tokenizer)) == pytest.approx(
+        learnt, abs=1e-5
+    )
 
 
 def test_a_config_that_differs(extractor: Extractor, tmp_path: Path) -> None:
