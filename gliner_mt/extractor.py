@@ -346,7 +346,8 @@ class Extractor:
         known = self._config.with_thresholds(self._engine.thresholds(start))
         window = self._limits.window_tokens
         base = Base(known, model, self._tokenizer, self._name, window, tuning, adapter)
-        fitted = fit(base, read_sets(train, dev, retention), config, folder, resume=resume, strict=strict)
+        sets = read_sets(base, train, dev, retention)
+        fitted = fit(base, sets, config, folder, resume=resume, strict=strict)
         if whole:
             model.load_state_dict(fitted.model.state_dict())
             self._set_up(fitted.config, model)

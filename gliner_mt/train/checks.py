@@ -1,9 +1,11 @@
 """What is odd in annotated data, counted and shown before the first step is paid for."""
 
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import Enum
+from operator import itemgetter
 from typing import Any, final
 
 from rich import box
@@ -12,12 +14,17 @@ from rich.text import Text
 
 from gliner_mt.errors import InputError
 from gliner_mt.render import visible
-from gliner_mt.tokenization import EncodedWord, WordTokenizer, word_span
+from gliner_mt.text import word_places
+from gliner_mt.tokenization import WordTokenizer
 from gliner_mt.types import Entity, Example
 
 _AROUND = 24  # characters shown on each side of a span
 _LONGEST = 60  # characters of a span that are shown
 _SHOWN = 3
+
+_Place = tuple[int, int]
+"""Characters [start, end) of a word."""
+_START, _END = itemgetter(0), itemgetter(1)
 
 
 class Problem(str, Enum):
@@ -159,11 +166,11 @@ def check_examples(
     Raises:
         InputError: with `strict`, anything is odd.
     """
-    checks = _Checks(tokenizer, max_width, nested)
-    for example in dev:
-        checks.read_dev(example)
-    for example in train:
-        checks.read_train(example)
+    checks = Checks(tokenizer, max_width, nested=nested)
+    for number, example in enumerate(dev, start=1):
+        checks.read_dev(number, example)
+    for number, example in enumerate(train, start=1):
+        checks.read_train(number, example)
     report = checks.report()
     if strict:
         report.require(strict=True)
@@ -171,10 +178,13 @@ def check_examples(
 
 
 @final
-class _Checks:
-    """What is known of the data so far."""
+class Checks:
+    """What is known of the data so far, where it is read example by example; see `check_examples`.
 
-    def __init__(self, tokenizer: WordTokenizer, max_width: int, nested: bool) -> None:
+    An example comes with its number in its set, from 1. The whole of the dev set comes first.
+    """
+
+    def __init__(self, tokenizer: WordTokenizer, max_width: int, *, nested: bool = False) -> None:
         self._tokenizer = tokenizer
         self._max_width = max_width
         self._nested = nested
@@ -186,10 +196,10 @@ class _Checks:
         self._dev_first: dict[str, Excerpt] = {}
         self._dev_texts: set[int] = set()
 
-    def read_dev(self, example: Example) -> None:
-        """Check an example of the dev set; the whole of it comes before the training set."""
+    def read_dev(self, number: int, example: Example) -> None:
+        """Check an example of the dev set."""
         self._n_dev += 1
-        where = f"dev, example {self._n_dev}"
+        where = f"dev, example {number:,}"
         self._check(example, where)
         self._dev_texts.add(hash(example.text))
         self._dev_labels.update(entity.label for entity in example.entities)
@@ -197,12 +207,13 @@ class _Checks:
             if entity.label not in self._dev_first:
                 self._dev_first[entity.label] = _excerpt(where, example.text, entity)
 
-    def read_train(self, example: Example) -> None:
+    def read_train(self, number: int, example: Example) -> None:
         """Check an example of the training set."""
         self._n_train += 1
-        where = f"train, example {self._n_train}"
+        where = f"train, example {number:,}"
         self._check(example, where)
-        self._labels.update(dict.fromkeys(example.labels, 0))
+        for label in example.labels:
+            self._labels.setdefault(label, 0)
         self._labels.update(entity.label for entity in example.entities)
         if hash(example.text) in self._dev_texts:
             self._add(Problem.LEAKED, _opening(where, example.text))
@@ -233,27 +244,33 @@ class _Checks:
             shown.append(place)
 
     def _check(self, example: Example, where: str) -> None:
-        words = list(self._tokenizer.encode(example.text, max_word_tokens=1))
-        if not words:
+        places = list(word_places(example.text))
+        if not any(self._seen(example.text, [place]) for place in places):
             self._add(Problem.NO_WORDS, _opening(where, example.text))
         for entity in example.entities:
-            for problem in (*self._place(entity, example.text, words), *_label(entity, example.labels)):
+            for problem in (*self._place(entity, example.text, places), *_label(entity, example.labels)):
                 self._add(problem, _excerpt(where, example.text, entity))
         for problem, entity in _company(example.entities, nested=self._nested):
             self._add(problem, _excerpt(where, example.text, entity))
 
-    def _place(self, entity: Entity, text: str, words: Sequence[EncodedWord]) -> Iterator[Problem]:
+    def _place(self, entity: Entity, text: str, places: Sequence[_Place]) -> Iterator[Problem]:
         if not 0 <= entity.start < entity.end <= len(text):
             yield Problem.OUTSIDE
             return
-        first, last = word_span(words, entity.start, entity.end)
-        if first == last:
+        first = bisect_right(places, entity.start, key=_END)
+        words = self._seen(text, places[first : bisect_left(places, entity.end, first, key=_START)])
+        if not words:
             yield Problem.NO_WORD
             return
-        if (words[first].start, words[last - 1].end) != (entity.start, entity.end):
+        if (words[0][0], words[-1][1]) != (entity.start, entity.end):
             yield Problem.OFF_WORDS
-        if last - first > self._max_width:
+        if len(words) > self._max_width:
             yield Problem.TOO_WIDE
+
+    def _seen(self, text: str, places: Sequence[_Place]) -> list[_Place]:
+        """Return the places of those words that have sub-words, as `WordTokenizer.encode` yields them."""
+        ids = self._tokenizer.words([text[start:end] for start, end in places])
+        return [place for place, known in zip(places, ids, strict=True) if known]
 
 
 def _label(entity: Entity, labels: Sequence[str]) -> Iterator[Problem]:

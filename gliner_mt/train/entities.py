@@ -158,6 +158,9 @@ def _tokens(words: Sequence[EncodedWord]) -> int:
 
 def _foreign_labels(sources: Sequence[Source], names: Mapping[str, LabelNames]) -> dict[str, list[str]]:
     """Return for each domain labels of others that no set of its own, or of none, has: true negatives."""
+    domains = {source.domain for source in sources}
+    if len(domains - {""}) < 2:  # there are no others, and sets may be too large to be read for nothing
+        return {domain: [] for domain in domains}
     known: dict[str, set[str]] = defaultdict(set)
     for source in sources:
         known[source.domain].update(label for example in source.examples for label in example.labels)

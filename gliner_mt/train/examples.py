@@ -1,7 +1,7 @@
 """What is learnt and judged by: examples of any task, in memory or on disk, sorted by task."""
 
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from random import Random
@@ -13,6 +13,7 @@ from gliner_mt.formats.indexed import ExampleFile
 from gliner_mt.formats.items import LeftOut
 from gliner_mt.formats.json_stream import json_records
 from gliner_mt.formats.records import is_other_task, parse_any
+from gliner_mt.train.progress import with_bar
 from gliner_mt.types import (
     AnyExample,
     ClassificationExample,
@@ -102,14 +103,18 @@ def _converted(path: Path, form: Format) -> Iterator[AnyExample]:
             yield with_labels(item, labels) if isinstance(item, Example) else item
 
 
-def by_task(examples: Sequence[AnyExample], what: str) -> ByTask:
+def by_task(
+    examples: Sequence[AnyExample], what: str, seen: Callable[[int, AnyExample], None] = lambda *_: None
+) -> ByTask:
     """Return the examples of each task; all are read once, so that what is broken shows at once.
+
+    Each one passes `seen` on the way, with its number from 1.
 
     Raises:
         InputError: there are none, or one is no example; `what` says whose they are.
     """
     places: dict[str, array[int]] = {}
-    for index, one in enumerate(examples):
+    for index, one in enumerate(with_bar(examples, f"reading {what}")):
         task = _TASKS.get(type(one))
         if task is None:
             raise InputError(
@@ -117,6 +122,7 @@ def by_task(examples: Sequence[AnyExample], what: str) -> ByTask:
                 "RelationExample or QAExample of gliner_mt.types."
             )
         places.setdefault(task, array("Q")).append(index)
+        seen(index + 1, one)
     if not places:
         raise InputError(f"{what} holds no examples; expected at least one.")
     if len(places) == 1:

@@ -3,11 +3,10 @@
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, final
 
@@ -25,7 +24,7 @@ from gliner_mt.errors import CheckpointError, ConfigError, InputError
 from gliner_mt.model import SpanMatcher
 from gliner_mt.tasks import Kind
 from gliner_mt.tokenization import WordTokenizer
-from gliner_mt.train.checks import Report, check_examples
+from gliner_mt.train.checks import Checks, Report
 from gliner_mt.train.examples import ByTask, Given, by_task, open_examples, some_of
 from gliner_mt.train.judging import DevLog, dev_score, measure, retained
 from gliner_mt.train.loop import LoopConfig, Run
@@ -36,7 +35,7 @@ from gliner_mt.train.report import FitReport
 from gliner_mt.train.rows import Replay, read_names, row_sources
 from gliner_mt.train.run_folder import RunFolder
 from gliner_mt.train.sampling import RowSampler, SamplingConfig
-from gliner_mt.types import Example
+from gliner_mt.types import AnyExample, Example, RelationExample
 
 if TYPE_CHECKING:
     from gliner_mt.extractor import Extractor
@@ -100,11 +99,15 @@ class Base(NamedTuple):
 
 
 class Sets(NamedTuple):
-    """What is learnt, what checkpoints are scored on, and what is not to be forgotten, by name."""
+    """What is learnt, what checkpoints are scored on, and what is not to be forgotten, by name.
+
+    `checks`: what is odd in what is learnt; None if it has no examples with entities.
+    """
 
     train: ByTask
     dev: ByTask
     retention: Mapping[str, ByTask]
+    checks: Report | None
 
 
 class Fitted(NamedTuple):
@@ -115,17 +118,28 @@ class Fitted(NamedTuple):
     report: FitReport
 
 
-def read_sets(train: Given, dev: Given | None, retention: Mapping[str, Given] | None) -> Sets:
-    """Return examples by task, each read once.
+def read_sets(base: Base, train: Given, dev: Given | None, retention: Mapping[str, Given] | None) -> Sets:
+    """Return examples by task, checked for `base` where they have entities; each is read once.
 
     Raises:
         InputError: a set without examples, or one that cannot be read.
     """
-    return Sets(
-        by_task(open_examples(train), "train"),
-        {} if dev is None else by_task(open_examples(dev), "dev"),
-        {name: by_task(open_examples(given), name) for name, given in (retention or {}).items()},
-    )
+    checks = Checks(base.tokenizer, base.config.max_width)
+    judged = {} if dev is None else by_task(open_examples(dev), "dev", _checking(checks.read_dev))
+    learnt = by_task(open_examples(train), "train", _checking(checks.read_train))
+    held = {name: by_task(open_examples(given), name) for name, given in (retention or {}).items()}
+    report = checks.report()
+    return Sets(learnt, judged, held, report if report.n_train else None)
+
+
+def _checking(check: Callable[[int, Example], None]) -> Callable[[int, AnyExample], None]:
+    def seen(number: int, one: AnyExample) -> None:
+        if isinstance(one, RelationExample):
+            check(number, Example(one.text, one.entities, one.entity_labels))
+        elif isinstance(one, Example):
+            check(number, one)
+
+    return seen
 
 
 def chosen_tuning(wanted: Tuning | None, start: AdapterFolder | None) -> Tuning:
@@ -182,7 +196,7 @@ def fit(base: Base, sets: Sets, config: FitConfig, out: Path, *, resume: bool, s
         ConfigError: a setting that the model cannot have.
     """
     _check_model(base, sets)
-    checks = _checked(base, sets, strict=strict)
+    _show_odd(sets, strict=strict)
     run, tuned, untrained = _run(base, sets, config, out, resume=resume)
     log = DevLog(out / DEV)
     log.read(until=run.step if resume else -1)
@@ -195,6 +209,7 @@ def fit(base: Base, sets: Sets, config: FitConfig, out: Path, *, resume: bool, s
     started = time.monotonic()
     losses = run.train(score)
     seconds = time.monotonic() - started
+    log.read(until=run.step)  # of several processes, one has scored
     best = extract_model_from_parallel(run.best(), keep_fp32_wrapper=False)
     best_step = log.best_step(run.step)
     fitted = base.config.with_thresholds(_better(base.config.thresholds, log, best_step))
@@ -216,7 +231,7 @@ def fit(base: Base, sets: Sets, config: FitConfig, out: Path, *, resume: bool, s
         best_step=best_step,
         thresholds={Kind.ENTITIES.value: fitted.threshold, **fitted.kind_thresholds},
         retention=retained(before, after),
-        checks=checks,
+        checks=sets.checks,
     )
     if first:
         write_whole(out / REPORT, lambda path: path.write_text(report.to_json() + "\n", encoding="utf-8"))
@@ -257,30 +272,17 @@ def _check_model(base: Base, sets: Sets) -> None:
         )
 
 
-def _checked(base: Base, sets: Sets, *, strict: bool) -> Report | None:
-    """Return what is odd in examples with entities; None if there are none."""
-    train, dev = (list(_with_entities(some)) for some in (sets.train, sets.dev))
-    if not train:
-        return None
-    report = check_examples(
-        chain.from_iterable(train),
-        base.tokenizer,
-        max_width=base.config.max_width,
-        dev=chain.from_iterable(dev),
-        strict=strict,
-    )
+def _show_odd(sets: Sets, *, strict: bool) -> None:
+    """Show what is odd in the examples; stop if nothing can be learnt, with `strict` if anything is odd."""
+    report = sets.checks
+    if report is None:
+        return
+    if strict:
+        report.require(strict=True)
     if report.findings and os.environ.get("RANK", "0") == "0":
         Console(stderr=True, width=None if sys.stderr.isatty() else _FILE_WIDTH).print(report.table())
     if sets.train.keys() == {"ner"}:
         report.require()
-    return report
-
-
-def _with_entities(examples: ByTask) -> Iterator[Iterable[Example]]:
-    if "ner" in examples:
-        yield examples["ner"]
-    if "relations" in examples:
-        yield (Example(one.text, one.entities, one.entity_labels) for one in examples["relations"])
 
 
 class _Started(NamedTuple):

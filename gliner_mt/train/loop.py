@@ -15,6 +15,7 @@ from accelerate.utils import broadcast_object_list, set_seed
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 from torch.optim.lr_scheduler import LambdaLR
 
 from gliner_mt.errors import CheckpointError, ConfigError, TrainingError
@@ -23,7 +24,7 @@ from gliner_mt.train.gradients import Gradients
 from gliner_mt.train.optimizer import make_optimizer, rate_at
 from gliner_mt.train.progress import training_bar
 from gliner_mt.train.run_folder import RunFolder
-from gliner_mt.train.setup import make_accelerator, prepare_backbone
+from gliner_mt.train.setup import make_accelerator, prepare_backbone, prepare_parts
 from gliner_mt.train.stopping import StopRequest
 
 _LOG_EVERY = 50
@@ -142,7 +143,11 @@ class Run(Generic[ModelT, BatchT]):
         self._state = _Progress()
         self._accelerator = make_accelerator(config.precision, config.log_with, folder)
         self._check_processes()
-        self._whole = copy.deepcopy(model) if self._in_parts else None
+        self._whole = model if self._in_parts else None
+        if self._in_parts:
+            model, backbone = copy.deepcopy((model, backbone))
+            batches = config.accumulate // self._accelerator.num_processes
+            prepare_parts(self._accelerator, backbone, batches=batches, max_grad_norm=config.max_grad_norm)
         prepare_backbone(backbone, checkpoint_layers=config.checkpoint_layers, backend=config.compile)
         optimizer = make_optimizer(
             model,
@@ -227,8 +232,12 @@ class Run(Generic[ModelT, BatchT]):
 
         Call it when training is over.
         """
-        model = self._plain()
-        if self._state.best is not None:
+        model, scored = self._plain(), self._state.best is not None
+        if self._in_parts and not scored:  # only the first process has them whole
+            if self._accelerator.is_main_process:
+                self._folder.write_best(trained_weights(model))
+            self._accelerator.wait_for_everyone()
+        if self._in_parts or scored:
             put_weights(model, self._folder.best())
         elif self._average is not None:
             put_weights(model, self._average.weights)
@@ -259,11 +268,8 @@ class Run(Generic[ModelT, BatchT]):
         first, end = self.step * accumulate, (self.step + 1) * accumulate
         places = range(first + accelerator.process_index, end, accelerator.num_processes)
         loss = self._gradients(batches, places)
-        norm = accelerator.clip_grad_norm_(self._model.parameters(), self._config.max_grad_norm)
-        if norm is None or accelerator.scaler is not None:  # a scaler leaves steps out by itself
-            norm = torch.zeros_like(loss)
         asked = torch.full_like(loss, stop.asked)
-        told = accelerator.reduce(torch.stack([loss, norm.to(loss), asked]), "mean").tolist()
+        told = accelerator.reduce(torch.stack([loss, self._clip().to(loss), asked]), "mean").tolist()
         if not (math.isfinite(told[0]) and math.isfinite(told[1])):
             self._give_up(batches, loss=told[0], norm=told[1])
         self._optimizer.step()
@@ -273,6 +279,13 @@ class Run(Generic[ModelT, BatchT]):
         if self._average is not None:
             self._average.update(self._unwrapped(), self.step)
         return told[0], told[2] > 0
+
+    def _clip(self) -> Tensor:
+        """Clip the gradient; return its norm, or 0 if steps without one are left out anyway."""
+        norm = self._accelerator.clip_grad_norm_(self._model.parameters(), self._config.max_grad_norm)
+        if norm is None or self._accelerator.scaler is not None:
+            return torch.zeros(())
+        return norm.full_tensor() if isinstance(norm, DTensor) else torch.as_tensor(norm)
 
     def _give_up(self, batches: Sequence[BatchT], *, loss: float, norm: float) -> None:
         path = self._folder.keep_batches(batches, self._accelerator.process_index)

@@ -1,10 +1,43 @@
-"""The bar of a run: steps, loss, best score, time left."""
+"""Bars on stderr: of a run, with steps, loss, best score and time left; and of what is read before it."""
 
 import math
-from collections.abc import Callable, Iterator
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TypeVar
 
+from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+T = TypeVar("T")
+
+_PATIENCE = 3.0  # seconds without a bar
+_AT_ONCE = 1_000
+
+
+def with_bar(things: Sequence[T], what: str) -> Iterator[T]:
+    """Yield `things`; a terminal shows how far it is when it takes more than some seconds."""
+    console = Console(stderr=True)
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("ETA"),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal or os.environ.get("RANK", "0") != "0",
+    )
+    task, since = bar.add_task(what, total=len(things)), time.monotonic()
+    try:
+        for number, one in enumerate(things):
+            if number % _AT_ONCE == 0 and time.monotonic() - since > _PATIENCE:
+                bar.start()
+                bar.update(task, completed=number)
+            yield one
+    finally:
+        bar.stop()
 
 
 @contextmanager
@@ -19,6 +52,7 @@ def training_bar(
         TextColumn("loss {task.fields[loss]:.3f}{task.fields[best]}"),
         TextColumn("ETA"),
         TimeRemainingColumn(),
+        console=Console(stderr=True),
         refresh_per_second=0.5,
         disable=not shown,
     )

@@ -5,8 +5,8 @@ from datetime import timedelta
 from pathlib import Path
 
 import torch
-from accelerate import Accelerator, DistributedDataParallelKwargs, InitProcessGroupKwargs
-from accelerate.state import AcceleratorState
+from accelerate import Accelerator, DistributedDataParallelKwargs, DistributedType, InitProcessGroupKwargs
+from accelerate.state import AcceleratorState, PartialState
 from accelerate.tracking import get_available_trackers
 from torch import nn
 from transformers import PreTrainedModel
@@ -30,7 +30,9 @@ def make_accelerator(precision: str, log_with: Sequence[str], folder: Path) -> A
                 f"log_with has {tracker!r}, which is not installed; expected one of {installed}, or "
                 f"pip install {tracker}."
             )
-    AcceleratorState._reset_state()  # it would keep the precision of the first run for the whole process
+    # Else the whole process keeps the precision of its first run, and of FSDP the name without the settings.
+    in_parts = PartialState._shared_state.get("distributed_type") is DistributedType.FSDP
+    AcceleratorState._reset_state(reset_partial_state=in_parts)
     return Accelerator(
         mixed_precision=precision,
         step_scheduler_with_optimizer=False,
@@ -42,6 +44,27 @@ def make_accelerator(precision: str, log_with: Sequence[str], folder: Path) -> A
             InitProcessGroupKwargs(timeout=_LONGEST_WAIT),
         ],
     )
+
+
+def prepare_parts(
+    accelerator: Accelerator, backbone: nn.Module, *, batches: int, max_grad_norm: float
+) -> None:
+    """Fill in what FSDP or DeepSpeed want to know and a user need not say.
+
+    FSDP: the layers of `backbone`, each a part of its own. DeepSpeed, which adds up and clips the gradient
+    itself: the `batches` of a process to a step, and the norm.
+    """
+    if accelerator.distributed_type is DistributedType.FSDP:
+        plugin = accelerator.state.fsdp_plugin
+        names = {type(layer).__name__ for layer in _layers(backbone)}
+        plugin.transformer_cls_names_to_wrap = plugin.transformer_cls_names_to_wrap or sorted(names)
+    else:
+        accelerator.gradient_accumulation_steps = batches
+        accelerator.state.deepspeed_plugin.deepspeed_config |= {
+            "train_micro_batch_size_per_gpu": 1,  # counted in batches, whatever their rows
+            "gradient_accumulation_steps": batches,
+            "gradient_clipping": max_grad_norm,
+        }
 
 
 def prepare_backbone(backbone: nn.Module, *, checkpoint_layers: bool, backend: str | None) -> None:
@@ -60,9 +83,12 @@ def prepare_backbone(backbone: nn.Module, *, checkpoint_layers: bool, backend: s
             except ValueError as error:
                 raise ConfigError(f"checkpoint_layers is true, but: {error} Leave it out.") from error
         if backend is not None:
-            for layer in encoder.modules():
-                if isinstance(layer, GradientCheckpointingLayer):  # all layers of one kind are compiled once
-                    layer.compile(backend=backend, dynamic=True)
+            for layer in _layers(encoder):  # all of one kind are compiled once
+                layer.compile(backend=backend, dynamic=True)
+
+
+def _layers(module: nn.Module) -> Iterator[nn.Module]:
+    return (layer for layer in module.modules() if isinstance(layer, GradientCheckpointingLayer))
 
 
 def _pretrained(module: nn.Module) -> Iterator[PreTrainedModel]:
