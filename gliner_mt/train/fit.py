@@ -125,14 +125,16 @@ def read_sets(base: Base, train: Given, dev: Given | None, retention: Mapping[st
         InputError: a set without examples, or one that cannot be read.
     """
     checks = Checks(base.tokenizer, base.config.max_width)
-    judged = {} if dev is None else by_task(open_examples(dev), "dev", _checking(checks.read_dev))
-    learnt = by_task(open_examples(train), "train", _checking(checks.read_train))
+    judged = {} if dev is None else by_task(open_examples(dev), "dev", checking(checks.read_dev))
+    learnt = by_task(open_examples(train), "train", checking(checks.read_train))
     held = {name: by_task(open_examples(given), name) for name, given in (retention or {}).items()}
     report = checks.report()
     return Sets(learnt, judged, held, report if report.n_train else None)
 
 
-def _checking(check: Callable[[int, Example], None]) -> Callable[[int, AnyExample], None]:
+def checking(check: Callable[[int, Example], None]) -> Callable[[int, AnyExample], None]:
+    """Return what passes examples with entities, of whatever task, on to `check`."""
+
     def seen(number: int, one: AnyExample) -> None:
         if isinstance(one, RelationExample):
             check(number, Example(one.text, one.entities, one.entity_labels))

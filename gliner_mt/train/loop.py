@@ -381,7 +381,7 @@ class Run(Generic[ModelT, BatchT]):
             return self._unwrapped()
         weights = self._accelerator.get_state_dict(self._model)
         if self._accelerator.is_main_process:
-            self._whole.load_state_dict(weights)
+            put_weights(self._whole, weights)
         return self._whole
 
     def _unwrapped(self) -> ModelT:
