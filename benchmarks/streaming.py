@@ -2,9 +2,9 @@
 
 python -m benchmarks.streaming --data DATA [--rows 1000000]
 
-Rows are those of all training sets in DATA/ner, shuffled, over and over. One thread; CPU seconds stand beside
-those of the clock, since other work on the machine changes the latter. Memory is the peak above what the process
-had before. Linux only.
+Rows are those of all training sets in DATA/ner, shuffled, over and over. One thread; beside the seconds of
+the clock stand its CPU seconds, since other work on the machine adds to the former. Memory is the peak above
+what the process had before. Linux only.
 """
 
 import argparse
