@@ -89,9 +89,16 @@ def train(  # noqa: PLR0913 - one parameter an option
             adapter=adapter or recipe.adapter,
         )
         folder = Path("runs") / config.stem if out is None else out
-        report = run_recipe(recipe, folder, resume=resume, strict=strict, local_files_only=local_files_only)
-        if os.environ.get("RANK", "0") != "0":
-            return  # of several processes, one speaks
+        speaks = os.environ.get("RANK", "0") == "0"  # of several processes, one
+        try:
+            report = run_recipe(
+                recipe, folder, resume=resume, strict=strict, local_files_only=local_files_only
+            )
+        except KeyboardInterrupt as stop:
+            said = (f"{stop} Go on with --resume.",) if stop.args and speaks else ()
+            raise KeyboardInterrupt(*said) from None
+        if not speaks:
+            return
         file = standard_output(errors="replace")
         Screen(file=file, highlight=False, width=None if file.isatty() else _FILE_WIDTH).print(report.table())
         messages.note(f"wrote {report.folder}")

@@ -45,6 +45,13 @@ class Messages:
         if self.console.is_terminal:
             self._line(("", ""), message)
 
+    def stopped(self, stop: KeyboardInterrupt) -> None:
+        """Say that a person stopped it; and in a log, too, what the work itself says of that."""
+        if stop.args:
+            self._line(("stopped: ", "bold yellow"), str(stop))
+        else:
+            self.note("interrupted")
+
     def _line(self, head: tuple[str, str], message: str) -> None:
         self.console.print(Text.assemble(head, visible(" ".join(message.split()))))
 
@@ -56,8 +63,8 @@ def reporting() -> Iterator[Messages]:
     try:
         with _warnings_as_lines(messages):
             yield messages
-    except KeyboardInterrupt:
-        messages.note("interrupted")
+    except KeyboardInterrupt as stop:
+        messages.stopped(stop)
         raise typer.Exit(INTERRUPTED) from None
     except BrokenPipeError:
         # Nobody reads on: quiet, also when the interpreter flushes stdout at its end.

@@ -1,19 +1,25 @@
 """`gliner-mt train`: from files of examples to a folder that is loaded again, and what it refuses."""
 
 import json
+import signal
 from pathlib import Path
 
 import pytest
 import torch
 from test_fit import EXAMPLES, write
 from tiny_models import tiny_config
+from torch import Tensor
 from typer.testing import CliRunner
 
 from gliner_mt import NER, Extractor
 from gliner_mt.build import build_model
 from gliner_mt.cli import app
 from gliner_mt.errors import ConfigError
+from gliner_mt.model import SpanMatcher
 from gliner_mt.tokenization import WordTokenizer
+from gliner_mt.train import fit
+from gliner_mt.train.loss import DecisionLoss, matcher_loss
+from gliner_mt.train.questions import TrainBatch
 from gliner_mt.train.recipe import TrainConfig, read_recipe
 
 RECIPE = """
@@ -79,6 +85,23 @@ def test_other_formats_and_all_weights(folder: Path, monkeypatch: pytest.MonkeyP
     printed = run(folder, "--train", "some.conll", "--from", "bio", *changes)
     assert "full: " in printed
     assert Extractor.load(Path("runs/tiny/model")).info()["widest span"] == "4 words"
+
+
+def test_ctrl_c_says_how_to_go_on(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(model: SpanMatcher, batch: TrainBatch, loss: DecisionLoss) -> Tensor:
+        signal.raise_signal(signal.SIGINT)
+        return matcher_loss(model, batch, loss)
+
+    files = ["--train", str(folder / "some.jsonl"), "--out", str(folder / "mine")]
+    with monkeypatch.context() as patched:
+        patched.setattr(fit, "matcher_loss", interrupted)
+        printed = run(folder, *files, code=130)
+    place = folder / "mine" / "run"
+    expected = (
+        f"stopped: after step 1 of 4; {place} holds the checkpoint, from which the same run goes on. Go on"
+    )
+    assert f"{expected} with --resume." in printed
+    assert "3 steps" in run(folder, *files, "--resume")
 
 
 def test_strict_stops_and_shows_what_is_odd(folder: Path) -> None:

@@ -157,10 +157,14 @@ def test_layers_in_4_bits(tokenizer: WordTokenizer, monkeypatch: pytest.MonkeyPa
     config = tiny_config()
     model = tiny_model(config, tokenizer)
     expected = said(model, config, tokenizer)
+    biases = dict(model.backbone.model.named_parameters())
     replace_linear(model.backbone.model, {"query", "value"})
     few = {name.rpartition(".")[2] for name, one in model.named_modules() if isinstance(one, Linear4bit)}
     assert few == {"query", "value"}
     assert_close(said(model, config, tokenizer), expected, 0.0)
+    for name, one in model.backbone.model.named_modules():
+        if isinstance(one, Linear4bit):  # bitsandbytes changes the type of biases where they stand
+            assert one.bias.data_ptr() != biases[f"{name}.bias"].data_ptr()
 
 
 def test_four_examples_are_learnt_by_heart_beside_the_base(tokenizer: WordTokenizer, tmp_path: Path) -> None:

@@ -44,7 +44,8 @@ def replace_linear(encoder: PreTrainedModel, targets: Collection[str]) -> None:
                 quant_type="nf4",
             )
             few.weight = Params4bit(layer.weight.data, requires_grad=False, quant_type="nf4")
-            few.bias = layer.bias
+            if layer.bias is not None:  # a copy, since bitsandbytes turns it into bfloat16 where it stands
+                few.bias = nn.Parameter(layer.bias.detach().clone(), requires_grad=False)
             encoder.set_submodule(name, cast(nn.Module, few.to(layer.weight.device)))
     # PEFT makes layers for 4-bit weights only where a model says that it has them.
     encoder.is_loaded_in_4bit = True  # type: ignore[assignment]

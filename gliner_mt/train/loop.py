@@ -27,7 +27,7 @@ from gliner_mt.train.run_folder import RunFolder
 from gliner_mt.train.setup import make_accelerator, prepare_backbone, prepare_parts
 from gliner_mt.train.stopping import StopRequest
 
-_LOG_EVERY = 50
+_LOG_EVERY = 10
 _AVERAGE = "average.safetensors"
 _IN_PARTS = (DistributedType.FSDP, DistributedType.DEEPSPEED)
 
@@ -220,8 +220,8 @@ class Run(Generic[ModelT, BatchT]):
                     self._save()
                 if stopped and self.step < config.steps:
                     raise KeyboardInterrupt(
-                        f"stopped after step {self.step}; {self._folder.path} holds the checkpoint, "
-                        "from which the same run goes on."
+                        f"after step {self.step} of {config.steps}; {self._folder.path} holds the "
+                        "checkpoint, from which the same run goes on."
                     )
         for tracker in self._accelerator.trackers:
             tracker.finish()
