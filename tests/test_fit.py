@@ -20,9 +20,9 @@ from gliner_mt.errors import ConfigError, InputError
 from gliner_mt.formats.records import entity_record
 from gliner_mt.tasks import Kind
 from gliner_mt.tokenization import WordTokenizer
-from gliner_mt.train.checks import Problem
+from gliner_mt.train.checks import Checks, Problem
 from gliner_mt.train.examples import by_task, open_examples, some_of
-from gliner_mt.train.fit import FitConfig, default_loop
+from gliner_mt.train.fit import FitConfig, checking, default_loop
 from gliner_mt.train.judging import DevLog
 from gliner_mt.train.loop import LoopConfig
 from gliner_mt.train.replay import replay_examples, with_other_labels
@@ -270,6 +270,21 @@ def test_what_is_odd_is_reported_and_strict_stops(untrained: Extractor, tmp_path
     assert report.checks is not None
     found = {one.problem: one.count for one in report.checks.findings}
     assert found == {Problem.OFF_WORDS: 1, Problem.ONE_LABEL: 1, Problem.UNSEEN: 3}
+
+
+def test_examples_are_checked_while_they_are_sorted(tokenizer: WordTokenizer) -> None:
+    ada, bob = Entity(0, 3, "person"), Entity(8, 11, "person")
+    related = RelationExample("ada met bob", (ada, Entity(8, 10, "person")), (), ("person",), ("knows",))
+    train = [QAExample("ada", "who", ()), related, Example("ada met bob", (ada, bob), ("person",))]
+    checks = Checks(tokenizer, max_width=4)
+    sorted_ = by_task(train, "train", checking(checks.read_train))
+    assert {task: list(some) for task, some in sorted_.items()} == dict(
+        zip(("answer", "relations", "ner"), ([one] for one in train), strict=True)
+    )
+    report = checks.report()
+    assert (report.n_train, report.n_entities) == (2, 4)
+    (off,) = (one for one in report.findings if one.problem is Problem.OFF_WORDS)
+    assert [str(place) for place in off.shown] == ["train, example 2: ada met [bo]b (person)"]
 
 
 def test_sets_that_cannot_be_used(untrained: Extractor, tokenizer: WordTokenizer, tmp_path: Path) -> None:

@@ -16,7 +16,9 @@ from accelerate.tracking import LOGGER_TYPE_TO_CLASS, GeneralTracker, LoggerType
 from tiny_models import tiny_config
 from tiny_runs import PLAIN, Net, Numbers, nothing, squared_error, tiny_run
 from torch import Tensor, nn
+from torch._dynamo.utils import counters
 
+from gliner_mt.backbones.attention import use_attention
 from gliner_mt.build import build_model
 from gliner_mt.errors import CheckpointError, ConfigError, TrainingError
 from gliner_mt.tokenization import WordTokenizer
@@ -337,22 +339,46 @@ def test_a_tracker_that_is_not_there(tmp_path: Path) -> None:
         tiny_run(tmp_path, replace(PLAIN, log_with=("wandb",)))
 
 
-@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")  # torch's own
-@pytest.mark.parametrize("change", [{"checkpoint_layers": True}, {"compile": "eager"}])
-def test_how_layers_are_run_changes_no_loss(
-    tokenizer: WordTokenizer, tmp_path: Path, change: dict[str, Any]
-) -> None:
+def test_layers_computed_anew_change_no_loss(tokenizer: WordTokenizer, tmp_path: Path) -> None:
     from test_train import make_sampler
 
     config = tiny_config(labels="parallel", layers=1, dropout=0.2)
     losses = []
-    for name, changes in (("a", {}), ("b", change)):
+    for anew in (False, True):
         torch.manual_seed(0)
         model = build_model(config)
-        loop = replace(LoopConfig(steps=3, batch_tokens=96, precision="no"), **changes)
-        source = make_sampler(config, tokenizer)
-        losses.append(Run(model, model.encoders, source, matcher_loss, loop, tmp_path / name).train(nothing))
+        loop = LoopConfig(steps=3, batch_tokens=96, precision="no", checkpoint_layers=anew)
+        run = Run(
+            model, model.encoders, make_sampler(config, tokenizer), matcher_loss, loop, tmp_path / f"{anew}"
+        )
+        losses.append(run.train(nothing))
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")  # torch's own
+def test_layers_are_compiled_once_for_all_lengths(tokenizer: WordTokenizer, tmp_path: Path) -> None:
+    from test_train import make_sampler
+
+    config = tiny_config(labels="parallel")
+    losses = []
+    for backend in (None, "eager"):
+        torch._dynamo.reset()
+        counters.clear()
+        torch.manual_seed(0)
+        model = build_model(config)
+        use_attention(model.backbone.model, "packed", masked=True)
+        loop = LoopConfig(steps=6, batch_tokens=64, precision="no", compile=backend)
+        run = Run(
+            model,
+            model.encoders,
+            make_sampler(config, tokenizer),
+            matcher_loss,
+            loop,
+            tmp_path / f"{backend}",
+        )
+        losses.append(run.train(nothing))
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+    assert counters["stats"]["unique_graphs"] <= 2  # a batch of one row has a graph of its own
 
 
 def test_what_cannot_be_prepared(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from torch import nn
 from transformers import PreTrainedModel
 from transformers.modeling_layers import GradientCheckpointingLayer
 
+from gliner_mt.backbones.attention import PACKED, built_with
 from gliner_mt.errors import ConfigError
 
 _LONGEST_WAIT = timedelta(hours=12)  # of processes for the one that scores a checkpoint
@@ -70,6 +71,8 @@ def prepare_parts(
 def prepare_backbone(backbone: nn.Module, *, checkpoint_layers: bool, backend: str | None) -> None:
     """Let encoders of `backbone` keep little for the gradient, or have their layers compiled by `backend`.
 
+    What is compiled reads batches padded: then one graph serves all lengths.
+
     Raises:
         ConfigError: an encoder that cannot, or a backend that is not known.
     """
@@ -83,6 +86,8 @@ def prepare_backbone(backbone: nn.Module, *, checkpoint_layers: bool, backend: s
             except ValueError as error:
                 raise ConfigError(f"checkpoint_layers is true, but: {error} Leave it out.") from error
         if backend is not None:
+            if encoder.config._attn_implementation == PACKED:  # compiled anew for each number of lengths
+                encoder.set_attn_implementation(built_with("auto", encoder.config) or "sdpa")
             for layer in _layers(encoder):  # all of one kind are compiled once
                 layer.compile(backend=backend, dynamic=True)
 

@@ -1,0 +1,33 @@
+"""The bar over what is read before a run."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from gliner_mt.train import progress
+from gliner_mt.train.progress import with_bar
+
+
+@pytest.mark.parametrize(
+    ("patience", "terminal", "shown"), [(0, True, True), (60, True, False), (0, False, False)]
+)
+def test_a_terminal_shows_what_takes_long(
+    monkeypatch: pytest.MonkeyPatch, patience: float, terminal: bool, shown: bool
+) -> None:
+    screen = io.StringIO()
+    monkeypatch.setattr(progress, "_PATIENCE", patience)
+    monkeypatch.setattr(progress, "Console", lambda **_: Console(file=screen, force_terminal=terminal))
+    assert list(with_bar(range(3_000), "reading train")) == list(range(3_000))
+    assert ("reading train" in screen.getvalue()) is shown
+
+
+def test_the_bar_goes_when_reading_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = Console(file=io.StringIO(), force_terminal=True)
+    monkeypatch.setattr(progress, "_PATIENCE", 0)
+    monkeypatch.setattr(progress, "Console", lambda **_: screen)
+    with pytest.raises(ZeroDivisionError):
+        for number in with_bar(range(3_000), "reading"):
+            1 / (2_000 - number)
+    with progress.Progress(console=screen):  # rich has one at a time
+        pass
