@@ -62,7 +62,7 @@ def train(folder: Path, *, adapter: bool) -> dict[str, list[float]]:
         nonlocal interrupted
         if run.step == 2 and not interrupted and PartialState().is_last_process:
             interrupted = True
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGTERM)
         return matcher_loss(model, batch)
 
     def score(step: int, model: SpanMatcher) -> float:

@@ -18,7 +18,7 @@ from gliner_mt.errors import ConfigError
 from gliner_mt.model import SpanMatcher
 from gliner_mt.tokenization import WordTokenizer
 from gliner_mt.train import fit
-from gliner_mt.train.loss import DecisionLoss, matcher_loss
+from gliner_mt.train.loss import matcher_loss
 from gliner_mt.train.questions import TrainBatch
 from gliner_mt.train.recipe import TrainConfig, read_recipe
 
@@ -88,9 +88,9 @@ def test_other_formats_and_all_weights(folder: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_ctrl_c_says_how_to_go_on(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(model: SpanMatcher, batch: TrainBatch, loss: DecisionLoss) -> Tensor:
-        signal.raise_signal(signal.SIGINT)
-        return matcher_loss(model, batch, loss)
+    def interrupted(model: SpanMatcher, batch: TrainBatch, **settings: object) -> Tensor:
+        signal.raise_signal(signal.SIGTERM)
+        return matcher_loss(model, batch)
 
     files = ["--train", str(folder / "some.jsonl"), "--out", str(folder / "mine")]
     with monkeypatch.context() as patched:

@@ -125,6 +125,8 @@ class Run(Generic[ModelT, BatchT]):
     `loss` runs the model over a batch and returns one number. `backbone` is the part of the model that moves
     at the backbone's rate. A batch's dropout is drawn from the seed and the batch's place in the run: so a
     run that is taken up, or that several processes share, goes as the whole one does.
+
+    With FSDP and DeepSpeed a copy is trained, and `model` gets its weights when it is scored, and by `best`.
     """
 
     def __init__(
