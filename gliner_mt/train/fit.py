@@ -211,7 +211,8 @@ def fit(base: Base, sets: Sets, config: FitConfig, out: Path, *, resume: bool, s
     started = time.monotonic()
     losses = run.train(score)
     seconds = time.monotonic() - started
-    log.read(until=run.step)  # of several processes, one has scored
+    if sets.dev and not first:  # which has scored
+        log.read(until=run.step)
     best = extract_model_from_parallel(run.best(), keep_fp32_wrapper=False)
     best_step = log.best_step(run.step)
     fitted = base.config.with_thresholds(_better(base.config.thresholds, log, best_step))
