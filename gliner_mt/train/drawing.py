@@ -4,7 +4,6 @@ Every draw asks for what is there and for what is not: relations that hold and o
 answers and questions to other texts, the right classes and wrong ones.
 """
 
-import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -35,7 +34,6 @@ from gliner_mt.types import (
 ExampleT = TypeVar("ExampleT")
 Draw = Callable[[ExampleT, Random], Question]
 
-_SENTENCE_START = re.compile(r"(?<=[.!?\n])\s+(?=\S)")
 _TYPES = 8
 _ABSENT_TYPES = 2
 
@@ -56,7 +54,11 @@ class TaskRows(Generic[ExampleT]):
         """Draw an example and what is asked of it."""
         question = self.draw(random.choice(self.examples), random)
         return question_row(
-            question, self.labels, row_tokens=self.config.question_tokens, max_width=self.max_width
+            question,
+            self.labels,
+            row_tokens=self.config.question_tokens,
+            max_width=self.max_width,
+            random=random,
         )
 
 
@@ -145,15 +147,10 @@ def questionnaires(examples: Iterable[QAExample]) -> list[Questionnaire]:
 @final
 @dataclass(frozen=True, slots=True)
 class DrawQuestions:
-    """Asks some of the questions to a text, and some of the questions `others` that it does not answer.
-
-    A text of more than `characters` is cut to some of its sentences; questions whose answers they don't hold
-    have none.
-    """
+    """Asks some of the questions to a text, and some of the questions `others` that it does not answer."""
 
     others: Sequence[str]
     config: SamplingConfig
-    characters: int = 900
 
     def __call__(self, example: Questionnaire, random: Random) -> Question:
         """Return questions with their answers."""
@@ -162,18 +159,12 @@ class DrawQuestions:
         own = {one.question for one in example.questions}
         wanted = min(len(self.others), random.randint(0, self.config.foreign))
         foreign = [one for one in random.sample(self.others, wanted) if one not in own]
-        answers = [
+        answers = tuple(
             Entity(at.start, at.end, " ".join(one.question.split())) for one in chosen for at in one.answers
-        ]
+        )
         asked = list(dict.fromkeys([*(one.question for one in chosen), *foreign]))
         random.shuffle(asked)
-        part = _excerpt(example.text, answers, self.characters, random)
-        spans = tuple(
-            Entity(one.start - part.start, one.end - part.start, one.label)
-            for one in answers
-            if part.start <= one.start and one.end <= part.end
-        )
-        return Question(example.text[part.start : part.end], QA(asked).queries()[0], spans)
+        return Question(example.text, QA(asked).queries()[0], answers)
 
 
 def draw_tuples(example: OpenIEExample, random: Random) -> Question:
@@ -246,19 +237,3 @@ def _some(right: set[str], wrong: set[str], most: int, random: Random) -> list[s
     chosen += random.sample(sorted(wrong), min(len(wrong), left))
     random.shuffle(chosen)
     return chosen
-
-
-def _excerpt(text: str, answers: Sequence[Entity], characters: int, random: Random) -> Offsets:
-    """Return some sentences of a text, about `characters` in all, with an answer if there is one."""
-    if len(text) <= characters:
-        return Offsets(0, len(text))
-    starts = [0, *(gap.end() for gap in _SENTENCE_START.finditer(text))]
-    fit = [
-        start
-        for start in starts
-        if any(start <= one.start and one.end <= start + characters for one in answers)
-    ]
-    start = random.choice(fit or starts)
-    most = start + characters
-    ends = [gap.start() for gap in _SENTENCE_START.finditer(text, start + 1, most)]
-    return Offsets(start, len(text) if len(text) <= most else max(ends, default=most))

@@ -26,7 +26,8 @@ class SamplingConfig:
     """How rows are drawn.
 
     Attributes:
-        row_tokens: sub-words that a row of entities is to have, prompt included; a text is cut at two thirds.
+        row_tokens: sub-words that a row of entities is to have, prompt included; texts of more than two
+            thirds of that are read in parts, another one each time.
         question_tokens: sub-words that a row of another task may have, prompt included.
         packed: chance that a row holds several texts of its set under one prompt, up to half of `row_tokens`.
         max_labels: labels of a row at most; how many is drawn anew for each row.
