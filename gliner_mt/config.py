@@ -21,6 +21,8 @@ KINDS = ("entities", "relations", "answers", "tuples")
 PROMPTS = ("labels", "multitask")
 POOLINGS = ("first", "last", "mean", "max")
 
+_WANTED = {tuple: "list, such as [x]", Mapping: "mapping, such as {x: y}"}
+
 ConfigT = TypeVar("ConfigT")
 
 
@@ -238,10 +240,13 @@ def _checked(hint: Any, value: Any, where: str) -> Any:  # noqa: ANN401 - values
         return float(value)
     if getattr(plain, "__origin__", None) is tuple and isinstance(value, (list, tuple)):
         return tuple(value)
+    if plain is str and value is False:
+        return "no"  # which YAML takes for false
     expected = getattr(plain, "__origin__", plain)
     wrong_bool = isinstance(value, bool) and expected is not bool
     if isinstance(expected, type) and (wrong_bool or not isinstance(value, expected)):
-        raise ConfigError(f"{where} is {value!r}; expected a value of type {expected.__name__}.")
+        kind = _WANTED.get(expected, f"value of type {expected.__name__}")
+        raise ConfigError(f"{where} is {value!r}; expected a {kind}.")
     return value
 
 

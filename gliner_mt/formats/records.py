@@ -140,9 +140,11 @@ def _read(path: Path, form: str, parse: Callable[[Mapping[str, Any]], ExampleT])
 
 def offsets(value: Mapping[str, Any], text: str) -> Offsets:
     """Return the place that an object names. Raises ValueError if it lies outside, or if `text` differs."""
-    start, end = value["start"], value["end"]
-    if type(start) is not int or type(end) is not int or not 0 <= start < end <= len(text):
-        raise ValueError(f"[{start!r}, {end!r}) is no place in a text of {len(text)} characters")
+    start, end = (field(value, name, int) for name in ("start", "end"))
+    if not 0 <= start < end <= len(text):
+        size = len(text.encode("utf-8", "surrogatepass"))
+        counted = f", which has {size} bytes: count characters" if len(text) < end <= size else ""
+        raise ValueError(f"[{start}, {end}) is no place in a text of {len(text)} characters{counted}")
     if "text" in value and value["text"] != text[start:end]:
         raise ValueError(f"[{start}, {end}) is {text[start:end]!r}, not {value['text']!r}")
     return Offsets(start, end)

@@ -76,7 +76,11 @@ class EntityRows:
         """Draw a text, or several, and what is asked of it."""
         piece = self._piece(random)
         asked = self._asked(piece, random)
-        prompt = self.labels.prompt(self._wordings(asked, piece.labels, random))
+        words = self._wordings(asked, piece.labels, random)
+        prompt = self.labels.prompt(words)
+        while len(prompt.ids) > self.config.row_tokens and len(asked) > 1:
+            asked.pop()
+            prompt = self.labels.prompt(words[: len(asked)])
         index = {label: i for i, label in enumerate(asked)}
         gold = [(start, end, index[label]) for start, end, label in piece.entities if label in index]
         nothing = Judged([], [])
@@ -102,7 +106,7 @@ class EntityRows:
     def _drawn(self, random: Random) -> _Piece:
         """Draw a text, or a part of one that a row cannot hold."""
         example = random.choice(self.source.examples)
-        tokenizer, room = self.labels.tokenizer, self.config.row_tokens * 2 // 3
+        tokenizer, room = self.labels.tokenizer, self.config.text_tokens
         part = excerpt(example.text, example.entities, tokenizer, room, random)
         words = words_within(example.text[part.start : part.end], tokenizer, room)
         entities = []

@@ -17,6 +17,7 @@ from accelerate.utils import extract_model_from_parallel
 from rich.console import Console
 
 from gliner_mt.adapters import Tuned, Tuning, prepare_tuning
+from gliner_mt.backbones.families import family_of, position_limit
 from gliner_mt.build import build_labels
 from gliner_mt.checkpoint.native import save_model, write_whole
 from gliner_mt.config import ModelConfig
@@ -149,7 +150,8 @@ def fit(base: Base, sets: Sets, config: FitConfig, out: Path, *, resume: bool, s
         ConfigError: a setting that the model cannot have.
     """
     _check_model(base, sets, config.tuning)
-    checks = _checked(base, sets, strict=strict)
+    config = replace(config, sampling=_fitting(config.sampling, base.model))
+    checks = _checked(base, sets, config.sampling, strict=strict)
     run, tuned = _run(base, sets, config, out, resume=resume)
     log = DevLog(out / DEV)
     log.read(until=run.step if resume else -1)
@@ -223,7 +225,7 @@ def _check_model(base: Base, sets: Sets, tuning: Tuning) -> None:
         )
 
 
-def _checked(base: Base, sets: Sets, *, strict: bool) -> Report | None:
+def _checked(base: Base, sets: Sets, sampling: SamplingConfig, *, strict: bool) -> Report | None:
     """Return what is odd in examples with entities; None if there are none."""
     train, dev = (list(_with_entities(some)) for some in (sets.train, sets.dev))
     if not train:
@@ -234,12 +236,25 @@ def _checked(base: Base, sets: Sets, *, strict: bool) -> Report | None:
         max_width=base.config.max_width,
         dev=chain.from_iterable(dev),
         strict=strict,
+        row_tokens=sampling.text_tokens,
     )
     if report.findings and os.environ.get("RANK", "0") == "0":
         Console(stderr=True, width=None if sys.stderr.isatty() else _FILE_WIDTH).print(report.table())
     if sets.train.keys() == {"ner"}:
         report.require()
+    _check_lengths(base, report.labels)
     return report
+
+
+def _check_lengths(base: Base, names: Iterable[str]) -> None:
+    labels, room = build_labels(base.config, base.tokenizer), base.window // 2
+    for name in names:
+        taken = len(labels.prompt([name]).ids)
+        if taken > room:
+            raise InputError(
+                f"label {name!r} takes {taken} sub-words; labels may take {room}, half of a window. "
+                "Shorten it."
+            )
 
 
 def _with_entities(examples: ByTask) -> Iterator[Iterable[Example]]:
@@ -302,6 +317,19 @@ def _replayed(train: ByTask, seed: int) -> list[list[Example]]:
     own = {label for one in some_of(train.get("ner", ()), _REPLAYED) for label in one.labels}
     texts = (one.text for examples in train.values() for one in some_of(examples, _REPLAYED))
     return [passages, with_other_labels(texts, passages, own, seed)]
+
+
+def _fitting(sampling: SamplingConfig, model: SpanMatcher) -> SamplingConfig:
+    """Return the settings with rows no longer than the backbone takes: labels as long as one, and a text."""
+    encoder = model.backbone.model.config
+    limit = position_limit(family_of(encoder.model_type), encoder)
+    if limit is None:
+        return sampling
+    return replace(
+        sampling,
+        row_tokens=min(sampling.row_tokens, limit * 3 // 5),
+        question_tokens=min(sampling.question_tokens, limit),
+    )
 
 
 def _extractor(base: Base, model: SpanMatcher) -> "Extractor":
