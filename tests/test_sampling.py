@@ -141,6 +141,15 @@ def test_no_more_labels_than_asked(tokenizer: WordTokenizer) -> None:
     assert counts == {2, 3, 4, 5}
 
 
+def test_labels_leave_a_row_its_length(tokenizer: WordTokenizer) -> None:
+    long = tuple(" ".join([word] * 9) for word in WORDS[:12])
+    example = mark("ada met bob", long)
+    sampling = replace(NEUTRAL, row_tokens=64, max_labels=12)
+    sampler = make_sampler(tokenizer, Source("a", [example], 1.0), sampling=sampling)
+    sizes = {batch.ids.shape[1] for batch, *_ in sampler.pool(0, BUDGET)}
+    assert 20 < max(sizes) <= 64 + len("ada met bob".split()) + 1
+
+
 def test_foreign_labels_are_of_other_domains_only(tokenizer: WordTokenizer) -> None:
     # "two" comes up in its set only after many examples without it.
     late = [*[mark("one sea", ("seven",))] * 600, mark("two", ("two", "seven"), two="two")]
@@ -280,7 +289,18 @@ def test_sets_are_drawn_by_weight(tokenizer: WordTokenizer) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"max_labels": 1}, {"packed": 1.1}, {"alias": -0.1}, {"lower": float("nan")}]
+    "change",
+    [
+        {"max_labels": 1},
+        {"max_questions": 0},
+        {"foreign": -1},
+        {"rows_per_pool": 0},
+        {"row_tokens": 2},
+        {"question_tokens": 0},
+        {"packed": 1.1},
+        {"alias": -0.1},
+        {"lower": float("nan")},
+    ],
 )
 def test_sampling_that_cannot_be(change: dict[str, float]) -> None:
     with pytest.raises(ConfigError, match=f"{next(iter(change))} is .*; expected"):

@@ -4,6 +4,7 @@ Every draw asks for what is there and for what is not: relations that hold and o
 answers and questions to other texts, the right classes and wrong ones.
 """
 
+from array import array
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from gliner_mt.tasks.base import GivenSpan, Label, RelationLabel
 from gliner_mt.tasks.openie import ARGUMENT, OBJECT, PLACE, PREDICATE, SUBJECT, TIME
 from gliner_mt.tasks.relations import ANY_ENTITY
 from gliner_mt.train.entities import wordings
+from gliner_mt.train.examples import Chosen
 from gliner_mt.train.questions import Question, QuestionRow, question_row
 from gliner_mt.train.sampling import SamplingConfig
 from gliner_mt.types import (
@@ -165,6 +167,20 @@ class DrawQuestions:
         asked = list(dict.fromkeys([*(one.question for one in chosen), *foreign]))
         random.shuffle(asked)
         return Question(example.text, QA(asked).queries()[0], answers)
+
+
+def asked_questions(
+    examples: Sequence[QAExample], sampling: SamplingConfig
+) -> tuple[list[Questionnaire], DrawQuestions]:
+    """Return the texts of a set with their questions, and the draw that asks those of other texts as well."""
+    others = sorted({one.question for one in examples})
+    return questionnaires(examples), DrawQuestions(others, sampling)
+
+
+def related_examples(examples: Sequence[RelationExample]) -> Sequence[RelationExample]:
+    """Return the examples with two entities and more; all of them if there are none."""
+    places = array("Q", (n for n, one in enumerate(examples) if len(one.entities) > 1))
+    return Chosen(examples, places) if places else examples
 
 
 def draw_tuples(example: OpenIEExample, random: Random) -> Question:

@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from copy import deepcopy
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -25,6 +25,7 @@ from gliner_mt.errors import ConfigError, InputError
 from gliner_mt.model import SpanMatcher
 from gliner_mt.tasks import Kind
 from gliner_mt.tokenization import WordTokenizer
+from gliner_mt.train.begun import check_same, digest, digest_of
 from gliner_mt.train.checks import Report, check_examples
 from gliner_mt.train.examples import ByTask, Given, by_task, open_examples, some_of
 from gliner_mt.train.judging import DevLog, dev_score, measure, retained
@@ -290,9 +291,12 @@ def _run(
     base: Base, sets: Sets, config: FitConfig, out: Path, *, resume: bool
 ) -> tuple[Run[SpanMatcher, TrainBatch], Tuned | None]:
     """Return the run in `out`, taken up if it is to be, and what saves an adapter if it trains one."""
-    if not resume and RunFolder(out / RUN).latest() is not None:
+    if RunFolder(out / RUN).latest() is not None and not resume:
         raise InputError(f"{out} holds a run; resume it, or choose another folder.")
     loop = config.loop or default_loop(config.tuning, sum(map(len, sets.train.values())))
+    if os.environ.get("RANK", "0") == "0":
+        own = {"model": digest(base.model), "train": digest_of(sets.train), "dev": digest_of(sets.dev)}
+        check_same(out / RUN, own | {"settings": asdict(replace(config, loop=loop))}, resume=resume)
     torch.manual_seed(loop.seed)  # what is added to a model is random at first
     model, tuned = _prepared(base, config.tuning)
     loss = partial(matcher_loss, loss=build_loss(config.loss), teacher=_teacher(base, config.replay))

@@ -10,7 +10,7 @@ import torch
 import yaml
 
 from gliner_mt.adapters import Tuning
-from gliner_mt.config import from_mapping, nearest
+from gliner_mt.config import from_mapping, nearest, read_yaml
 from gliner_mt.errors import ConfigError, InputError
 from gliner_mt.extractor import Extractor
 from gliner_mt.formats.convert import FORMATS
@@ -94,13 +94,10 @@ def read_recipe(path: Path, changes: Iterable[str] = ()) -> TrainConfig:
     Raises:
         ConfigError: the file cannot be read, or a key or value is not one of a recipe.
     """
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"cannot read the config {path}: {error}; expected a YAML file.") from error
+    values = read_yaml(path)
     for change in changes:
         key, sign, value = change.partition("=")
-        if not key or not sign or not isinstance(values, dict):
+        if not key or not sign:
             raise ConfigError(f"--set is {change!r}; expected KEY=VALUE, such as loop.steps=300.")
         _set(values, key.split("."), _value(value))
     return from_mapping(TrainConfig, values, str(path))

@@ -147,6 +147,11 @@ class FitReport:
             last = self.losses[-_LAST:]
             mean = sum(last) / len(last)
             yield f"loss {self.losses[0]:.3f} at first, {mean:.3f} over the last {len(last)} steps"
+        if self.before is not None and self.best is not None and self.best.score < self.before.score:
+            yield (
+                f"the dev set says that the model was better before: {100 * self.before.score:.1f}, and "
+                f"{100 * self.best.score:.1f} now; try lower rates, or more examples"
+            )
         if self.best is not None and self.method != "full":
             for task, threshold in self.best.better_thresholds.items():
                 figure = self.best.sweeps[task][threshold]
