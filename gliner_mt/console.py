@@ -56,8 +56,8 @@ def reporting() -> Iterator[Messages]:
     try:
         with _warnings_as_lines(messages):
             yield messages
-    except KeyboardInterrupt:
-        messages.note("interrupted")
+    except KeyboardInterrupt as stop:
+        messages.note(str(stop) or "interrupted")
         raise typer.Exit(INTERRUPTED) from None
     except BrokenPipeError:
         # Nobody reads on: quiet, also when the interpreter flushes stdout at its end.

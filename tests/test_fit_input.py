@@ -49,6 +49,9 @@ def made(tokenizer: WordTokenizer, seed: int) -> Extractor:
         ),
         ("a.json", PRETTY.encode(), "no known format: line 1: broken JSON at column 2"),
         ("a.jsonl", GOOD.replace("ada", "ädä").replace("3", "23").encode(), "has 23 bytes: count char"),
+        ("a.jsonl", b'{"text": "a", "labels": ["x", " "], "gold": []}', "line 1: ' ' is blank; expected"),
+        ("a.jsonl", b'{"text": "a", "labels": [], "gold": []}', "line 1: labels is empty"),
+        ("a.jsonl", b'{"text": "a", "question": "", "answers": []}', "line 1: '' is blank; expected"),
         ("a.jsonl", GOOD.replace(": 3", ": true").encode(), "end is True, which is no whole number"),
     ],
 )

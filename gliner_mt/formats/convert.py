@@ -160,7 +160,7 @@ def _detected_by_records(path: Path) -> Detected:
         values.append(value)
     keys = list(values[0]) if values and isinstance(values[0], dict) else []
     what = f"its first record holds {', '.join(map(repr, keys)) or 'no fields'}"
-    if broken is not None and not values:
+    if broken is not None and not keys:
         what = str(broken).removeprefix(f"{path}, ").rstrip(".")
     raise InputError(f"{path} is of no known format: {what}; say which it is, one of {', '.join(FORMATS)}.")
 

@@ -163,6 +163,18 @@ def string(value: object) -> str:
     return value
 
 
+def not_blank(value: object) -> str:
+    """Return a value that has to be a string, and not a blank one. Raises TypeError or ValueError else."""
+    if not string(value).strip():
+        raise ValueError(f"{value!r} is blank")
+    return string(value)
+
+
+def names(values: object) -> tuple[str, ...]:
+    """Return a list that has to be one of names, none blank. Raises TypeError or ValueError if it is none."""
+    return tuple(not_blank(value) for value in strings(values))
+
+
 def strings(values: object) -> tuple[str, ...]:
     """Return a list that has to be one of strings. Raises TypeError if it is none."""
     if not isinstance(values, list):

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import Enum
+from itertools import accumulate
 from typing import Any, final
 
 from rich import box
@@ -285,7 +286,8 @@ class _Checks:
     def _is_long(self, text: str, room: int) -> bool:
         if len(text) <= room:
             return False
-        return sum(len(word.ids) for word in self._tokenizer.encode(text, room)) > room
+        sizes = accumulate(len(word.ids) for word in self._tokenizer.encode(text, room))
+        return any(size > room for size in sizes)
 
 
 def _can_be_asked(label: str) -> bool:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ class DevScore:
     step: int
     figures: Mapping[str, float]
     score: float
-    sweeps: Mapping[str, Mapping[float, float]]
+    sweeps: Mapping[str, Mapping[float, float]] = field(repr=False)
 
     @property
     def better_thresholds(self) -> dict[str, float]:
