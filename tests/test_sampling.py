@@ -56,7 +56,7 @@ def read_rows(
 ) -> Iterator[tuple[str, list[str], RowSpans]]:
     """Yield text, labels and (words, label) of each row, read back from the tensors."""
     for pool in range(pools):
-        for batch, gold, _ in sampler.pool(pool, BUDGET):
+        for batch, gold, *_ in sampler.pool(pool, BUDGET):
             spans: list[RowSpans] = [set() for _ in batch.ids]
             texts, asked = [], []
             for row in range(len(batch.ids)):
@@ -83,7 +83,7 @@ def spell(tokenizer: WordTokenizer, ids: list[int]) -> str:
 
 def same(one: list[TrainBatch], other: list[TrainBatch]) -> bool:
     def tensors(batches: list[TrainBatch]) -> list[torch.Tensor]:
-        return [x for batch, gold, _ in batches for x in (batch.ids, batch.shapes, batch.label_first, *gold)]
+        return [x for batch, gold, *_ in batches for x in (batch.ids, batch.shapes, batch.label_first, *gold)]
 
     pairs = list(zip(tensors(one), tensors(other), strict=False))
     return len(one) == len(other) and all(torch.equal(a, b) for a, b in pairs)
