@@ -23,7 +23,7 @@ from gliner_mt.types import Answer, ClassScore, Entity, Example, Relation, Span,
 if TYPE_CHECKING:
     from gliner_mt.adapters.tuning import Tuning
     from gliner_mt.extractor import Extractor
-    from gliner_mt.train.fit import FitConfig
+    from gliner_mt.train.fit_config import FitConfig
     from gliner_mt.train.loop import LoopConfig
 
 __version__ = "0.1.0"
@@ -61,7 +61,7 @@ __all__ = [
 
 _ON_FIRST_USE = {
     "Extractor": "gliner_mt.extractor",
-    "FitConfig": "gliner_mt.train.fit",
+    "FitConfig": "gliner_mt.train.fit_config",
     "LoopConfig": "gliner_mt.train.loop",
     "Tuning": "gliner_mt.adapters.tuning",
 }

@@ -92,12 +92,13 @@ class _Job:
 @final
 @dataclass(slots=True)
 class _Counts:
-    """What came of the records."""
+    """What came of the records; `types` are those annotated, before they were renamed."""
 
     written: int = 0
     entities: Counter[str] = field(default_factory=Counter)
     left_out: Counter[str] = field(default_factory=Counter)
     broken: int = 0
+    types: set[str] = field(default_factory=set)
 
     def lines(self) -> Iterator[str]:
         """Yield what to say at the end."""
@@ -136,6 +137,8 @@ def convert(  # noqa: PLR0913 - one parameter an option
                 raise InputError(f"{source} holds nothing to train on: {'; '.join(counts.lines())}.")
         for line in counts.lines():
             _say(messages, line)
+        for name in sorted(job.names.keys() - counts.types):
+            messages.warning(f"--rename: no type is called {name!r}.")
 
 
 def format_named(name: str) -> Format | None:
@@ -198,7 +201,9 @@ def _record(item: Example | QAExample, job: _Job, labels: Sequence[str], counts:
     if not isinstance(item, Example):
         return qa_record(item)
     stated = item if job.labels_from is None else replace(item, labels=())
-    example = renamed(with_labels(stated, labels), job.names)
+    labelled = with_labels(stated, labels)
+    counts.types.update(labelled.labels)
+    example = renamed(labelled, job.names)
     counts.entities.update(entity.label for entity in example.entities)
     return entity_record(example)
 

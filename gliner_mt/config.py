@@ -22,6 +22,8 @@ PAIR_ENDS = ("marker",)
 PROMPTS = ("labels", "multitask")
 POOLINGS = ("first", "last", "mean", "max")
 
+_WANTED: Mapping[Any, str] = {tuple: "list, such as [x]", Mapping: "mapping, such as {x: y}"}
+
 ConfigT = TypeVar("ConfigT")
 
 
@@ -249,11 +251,34 @@ def from_yaml(cls: type[ConfigT], path: Path) -> ConfigT:
     Raises:
         ConfigError: the file cannot be read, or as in `from_mapping`.
     """
+    return from_mapping(cls, read_yaml(path), str(path))
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Return the values of a YAML file.
+
+    Raises:
+        ConfigError: the file cannot be read, holds no mapping, or a key twice.
+    """
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        text = path.read_text(encoding="utf-8")
+        values = yaml.safe_load(text)
+        _check_keys(yaml.compose(text, yaml.SafeLoader), str(path))
+    except (OSError, UnicodeDecodeError, RecursionError, yaml.YAMLError) as error:
         raise ConfigError(f"cannot read the config {path}: {error}; expected a YAML file.") from error
-    return from_mapping(cls, values, str(path))
+    if not isinstance(values, (dict, type(None))):
+        raise ConfigError(f"{path} holds a {type(values).__name__}; expected a mapping, such as {{x: y}}.")
+    return values or {}
+
+
+def _check_keys(node: yaml.Node | None, path: str) -> None:
+    if isinstance(node, yaml.MappingNode):
+        keys = [key.value for key, _ in node.value]
+        for number, (key, value) in enumerate(node.value):
+            if key.value in keys[:number]:
+                line = key.start_mark.line + 1
+                raise ConfigError(f"{path}, line {line}: {key.value!r} stands there twice; leave one out.")
+            _check_keys(value, path)
 
 
 def nearest(key: str, known: Mapping[str, object] | tuple[str, ...]) -> str:
@@ -273,10 +298,13 @@ def _checked(hint: Any, value: Any, where: str) -> Any:  # noqa: ANN401 - values
         return float(value)
     if getattr(plain, "__origin__", None) is tuple and isinstance(value, (list, tuple)):
         return tuple(value)
+    if plain is str and value is False:
+        return "no"  # which YAML takes for false
     expected = getattr(plain, "__origin__", plain)
     wrong_bool = isinstance(value, bool) and expected is not bool
     if isinstance(expected, type) and (wrong_bool or not isinstance(value, expected)):
-        raise ConfigError(f"{where} is {value!r}; expected a value of type {expected.__name__}.")
+        kind = _WANTED.get(expected, f"value of type {expected.__name__}")
+        raise ConfigError(f"{where} is {value!r}; expected a {kind}.")
     return value
 
 

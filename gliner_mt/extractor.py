@@ -30,7 +30,7 @@ from gliner_mt.types import Example
 
 if TYPE_CHECKING:
     from gliner_mt.train.examples import Given
-    from gliner_mt.train.fit import FitConfig
+    from gliner_mt.train.fit_config import FitConfig
     from gliner_mt.train.report import FitReport
 
 ResultT = TypeVar("ResultT")
@@ -333,7 +333,10 @@ class Extractor:
             TrainingError: the loss is no number, or a row does not fit into memory.
             KeyboardInterrupt: after Ctrl-C, when a checkpoint is written.
         """
-        from gliner_mt.train.fit import Base, FitConfig, chosen_tuning, fit, read_sets  # they import this
+        # They import this module.
+        from gliner_mt.train.fit import fit
+        from gliner_mt.train.fit_config import FitConfig, chosen_tuning
+        from gliner_mt.train.fit_sets import Base, read_sets
 
         config, folder = config or FitConfig(), Path(out).expanduser()
         adapter = None if start is None else read_adapter(self._engine.adapters.folder(start))
@@ -346,7 +349,7 @@ class Extractor:
         known = self._config.with_thresholds(self._engine.thresholds(start))
         window = self._limits.window_tokens
         base = Base(known, model, self._tokenizer, self._name, window, tuning, adapter)
-        sets = read_sets(base, train, dev, retention)
+        sets = read_sets(base, train, dev, retention, config.sampling)
         fitted = fit(base, sets, config, folder, resume=resume, strict=strict)
         if whole:
             model.load_state_dict(fitted.model.state_dict())

@@ -2,7 +2,7 @@
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import permutations
 from typing import NamedTuple, final
 
@@ -50,7 +50,7 @@ class Related:
         self._passed: dict[_Passed, float] = {}
 
     def propose(
-        self, mentions: Sequence[Mention], sentence_ends: Sequence[int] = ()
+        self, mentions: Sequence[Mention], sentence_ends: Iterable[int] = ()
     ) -> tuple[list[Mention], list[tuple[int, int]]]:
         """Return the best mentions that a relation admits, and the pairs of them that a relation joins.
 
@@ -63,7 +63,7 @@ class Related:
             if any(label.joins(one.label, "") or label.joins("", one.label) for label in labels)
         ]
         best = sorted(fit, key=lambda one: -one.score)[: self.queries.max_spans]
-        ends = sentence_ends if self.queries.within_sentence else ()
+        ends = list(sentence_ends) if self.queries.within_sentence else []
         sentence = [bisect_left(ends, one.word_start) for one in best]
         pairs = [
             (head, tail)

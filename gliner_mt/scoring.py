@@ -220,7 +220,7 @@ class Scorer:
             if collected.related is None or not own:
                 continue
             mentions = collected.mentions(job.parts[query], found.get(query, []))
-            ends = [at for at, word in enumerate(job.words) if word.ends_sentence]
+            ends = (at for at, word in enumerate(job.words) if word.ends_sentence)
             best, pairs = collected.related.propose(mentions, ends)
             columns, relations = zip(*own, strict=True)
             others: set[Place] = set()

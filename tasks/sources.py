@@ -19,9 +19,11 @@ from gliner_mt.train.drawing import (
     DrawRelations,
     Questionnaire,
     TaskRows,
+    asked_questions,
     draw_summary,
     draw_tuples,
     questionnaires,
+    related_examples,
 )
 from gliner_mt.train.entities import entity_rows
 from gliner_mt.train.sampling import RowSource, SamplingConfig
@@ -89,24 +91,21 @@ def _relations(data: Path, passages: Sequence[Passage], sampling: SamplingConfig
     draw = DrawRelations(relations.relation_names(data), sampling)
     sets: list[_Set] = []
     for name, examples in relations.training_examples(data).items():
-        related = [one for one in examples if len(one.entities) > 1]
-        sets.append((related, draw, _FACTORS.get(name, 1.0)))
+        sets.append((related_examples(examples), draw, _FACTORS.get(name, 1.0)))
     return sets, [([one.relations for one in passages if one.relations.labels], draw, 1.0)]
 
 
 def _questions(data: Path, passages: Sequence[Passage], sampling: SamplingConfig) -> _Sets:
     sets: list[_Set] = []
     for name, examples in qa.training_examples(data).items():
-        others = sorted({one.question for one in examples})
-        sets.append((questionnaires(examples), DrawQuestions(others, sampling), _FACTORS.get(name, 1.0)))
+        sets.append((*asked_questions(examples, sampling), _FACTORS.get(name, 1.0)))
     roles = _role_questions(openie.training_examples(data)["qasrl_gold"])
     sets.append((questionnaires(roles), DrawQuestions((), sampling), 1.0))
     templates = json.loads((data / "labels.json").read_text(encoding="utf-8"))["templates"]["entity"]
-    written = [Questionnaire(one.text, one.questions) for one in passages if one.questions]
-    others = sorted({question.question for one in written for question in one.questions})
+    written = [question for one in passages for question in one.questions]
     typed = [_type_questions(one, templates, Random(n)) for n, one in enumerate(passages)]
     return sets, [
-        (written, DrawQuestions(others, sampling), 2.0),
+        (*asked_questions(written, sampling), 2.0),
         (typed, DrawQuestions((), sampling), 1.0),
     ]
 

@@ -48,7 +48,8 @@ def found(report: Report) -> dict[str, int]:
         ([(0, 12, "person"), (4, 12, "city")], {"OVERLAP": 1}),
         ([(0, 3, "person"), (0, 3, "city")], {"OVERLAP": 1}),
         ([(0, 3, "person"), (3, 12, "city")], {"OFF_WORDS": 1}),
-        ([(0, 3, " ")], {"EMPTY_LABEL": 1}),
+        ([(0, 3, " ")], {"BAD_LABEL": 1}),
+        ([(0, 3, "per\nson")], {"BAD_LABEL": 1}),
         ([(0, 3, "poet")], {"UNLISTED": 1}),
     ],
 )
@@ -71,6 +72,9 @@ def test_what_is_odd_about_sets(tokenizer: WordTokenizer) -> None:
     assert found(check(tokenizer, marked())) == {"NO_ENTITIES": 1}
     assert found(check(tokenizer, marked((0, 3, "person"), labels=("person",)))) == {"ONE_LABEL": 1}
     assert found(check(tokenizer, GOOD, marked(text=" \n"))) == {"NO_WORDS": 1}
+    assert found(check(tokenizer, GOOD, marked(labels=()))) == {"NO_LABELS": 1}
+    assert found(check(tokenizer, GOOD, marked(labels=("", "a\rb", "city")))) == {"BAD_LABEL": 2}
+    assert found(check(tokenizer, GOOD, dev=[marked(text="Paris")])) == {"DEV_EMPTY": 1}
     dev = [marked((0, 3, "poet"), (17, 20, "poet"), labels=("poet",)), GOOD, marked(text="Paris")]
     report = check(tokenizer, GOOD, dev=dev)
     assert found(report) == {"UNSEEN": 2, "LEAKED": 1}
@@ -116,6 +120,18 @@ def test_strict_stops_at_anything_odd(tokenizer: WordTokenizer) -> None:
     for nothing in ((), (marked(),)):
         with pytest.raises(InputError, match=r"^no (examples|entities): 1; nothing to train on"):
             check(tokenizer, *nothing).require()
+    with pytest.raises(InputError, match=r"^label that is blank .*: 1 \(train, example 2: ' '\)"):
+        check(tokenizer, GOOD, marked(labels=(" ", "city"))).require()
+    with pytest.raises(InputError, match=r"^dev set without entities: 1; no checkpoint is better"):
+        check(tokenizer, GOOD, dev=[marked(text="Paris")]).require()
+
+
+def test_long_texts_are_counted_and_are_not_odd(tokenizer: WordTokenizer) -> None:
+    long = marked((0, 3, "person"), text="Ada met Bob. " * 4)
+    report = check_examples([GOOD, long], tokenizer, max_width=3, row_tokens=15, strict=True)
+    assert found(report) == {"LONG": 1}
+    report.require(strict=True)
+    assert check_examples([GOOD, long], tokenizer, max_width=3, row_tokens=16).findings == ()
 
 
 def test_a_stream_is_read_once_and_not_kept(tokenizer: WordTokenizer) -> None:

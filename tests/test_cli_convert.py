@@ -48,7 +48,10 @@ def test_convert_to_a_pipe_with_other_names(tmp_path: Path) -> None:
     record = json.loads(result.stdout)
     assert record["labels"] == ["town", "human being"]
     assert [one["label"] for one in record["entities"]] == ["human being", "town"]
+    assert "no type is called" not in result.stderr
     assert run(tmp_path / "a", "--rename", "city").exit_code == 2
+    result = run(tmp_path / "a", "--rename", "City=town")
+    assert (result.exit_code, result.stderr.count("no type is called 'City'")) == (0, 1)
 
 
 def test_convert_lone_surrogates(tmp_path: Path) -> None:

@@ -113,7 +113,7 @@ def test_a_limit_draws_the_same_examples_each_time(tmp_path: Path) -> None:
     [
         ("ner", b"{}\n", "line 1: no field 'text'"),
         ("answer", b'{"text": "a"}\nno', "line 1: no field 'question'"),
-        ("classify", b"\xff\n", "expected UTF-8 text"),
+        ("classify", b"\xff\n", "line 1: byte 0xff at 0 is no UTF-8"),
         ("summarize", b"\n", "holds no examples"),
     ],
 )

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_fit import EXAMPLES, write
+from test_fit import write
+from tiny_examples import EXAMPLES
 from tiny_models import tiny_config
 from torch import Tensor
 from typer.testing import CliRunner
@@ -17,7 +18,7 @@ from gliner_mt.cli import app
 from gliner_mt.errors import ConfigError
 from gliner_mt.model import SpanMatcher
 from gliner_mt.tokenization import WordTokenizer
-from gliner_mt.train import fit
+from gliner_mt.train import fit_run
 from gliner_mt.train.loss import matcher_loss
 from gliner_mt.train.questions import TrainBatch
 from gliner_mt.train.recipe import TrainConfig, read_recipe
@@ -94,7 +95,7 @@ def test_ctrl_c_says_how_to_go_on(folder: Path, monkeypatch: pytest.MonkeyPatch)
 
     files = ["--train", str(folder / "some.jsonl"), "--out", str(folder / "mine")]
     with monkeypatch.context() as patched:
-        patched.setattr(fit, "matcher_loss", interrupted)
+        patched.setattr(fit_run, "matcher_loss", interrupted)
         printed = run(folder, *files, code=130)
     place = folder / "mine" / "run"
     expected = (
@@ -142,9 +143,19 @@ def test_a_recipe_that_is_no_recipe(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"cannot read the config .*none\.yaml"):
         read_recipe(tmp_path / "none.yaml")
     path = tmp_path / "some.yaml"
-    path.write_text("- 1\n", encoding="utf-8")
-    with pytest.raises(ConfigError, match="expected"):
-        read_recipe(path)
+    for text, message in (
+        ("- 1\n", r"some\.yaml holds a list; expected a mapping"),
+        ("loop:\n\tsteps: 2\n", "cannot read the config"),
+        ("replay: 0.1\nloop: {steps: 2}\nreplay: 0.2\n", r"line 3: 'replay' stands there twice"),
+        ("loop:\n  steps: 2\n  steps: 3\n", r"line 3: 'steps' stands there twice"),
+        ("loop: &a {steps: *a}\n", "cannot read the config"),
+    ):
+        path.write_text(text, encoding="utf-8")
+        with pytest.raises(ConfigError, match=message):
+            read_recipe(path, ["replay=0.5"])
     path.write_text("", encoding="utf-8")
     assert read_recipe(path) == TrainConfig()
+    loop = read_recipe(path, ["loop.precision=no"]).settings(10).loop
+    assert loop is not None
+    assert loop.precision == "no"  # which YAML takes for false
     assert read_recipe(path, ["loop.lr_backbone=2e-4"]).settings(10).loop.lr_backbone == 2e-4  # type: ignore[union-attr]

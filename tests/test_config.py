@@ -53,7 +53,7 @@ def test_plain_values_become_dataclasses() -> None:
         ),
         (
             {"steps": 1, "inner": {"names": "ab"}},
-            "run.yaml.inner.names is 'ab'; expected a value of type tuple",
+            "run.yaml.inner.names is 'ab'; expected a list, such as",
         ),
         (None, "run.yaml is None; expected a mapping of Outer settings"),
         (["steps"], "expected a mapping"),

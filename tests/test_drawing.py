@@ -1,8 +1,6 @@
 from random import Random
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from tiny_models import tiny_config
 
 from gliner_mt.build import build_labels
@@ -113,22 +111,6 @@ def test_questions_of_other_texts_have_no_answer() -> None:
         assert asked(question).count("who runs Acme?") == 1
         seen.update(asked(question))
     assert seen == {"who runs Acme?", "who sang?"}
-
-
-sentences = st.lists(st.from_regex(r"\A[A-Z][a-z ]{0,30}[.!?]\Z"), min_size=1, max_size=12)
-
-
-@given(sentences, st.data())
-def test_an_excerpt_keeps_the_wording_of_answers(parts: list[str], data: st.DataObject) -> None:
-    text = " ".join(parts)
-    start = data.draw(st.integers(0, len(text) - 1))
-    end = data.draw(st.integers(start + 1, len(text)))
-    draw = DrawQuestions([], CONFIG, characters=data.draw(st.integers(20, 120)))
-    example = Questionnaire(text, (QAExample(text, "what?", (Offsets(start, end),)),))
-    question = draw(example, Random(data.draw(st.integers(0, 99))))
-    assert question.text in text
-    assert 0 < len(question.text) <= max(draw.characters, len(text) if len(text) <= draw.characters else 0)
-    assert all(question.text[one.start : one.end] == text[start:end] for one in question.spans)
 
 
 def test_tuples_are_asked_by_the_roles_of_their_arguments() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from rich.console import Console
+from tiny_examples import EXAMPLES
 from tiny_labels import apart_extractor
 from tiny_models import tiny_config, tiny_extractor
 
@@ -22,7 +23,8 @@ from gliner_mt.tasks import Kind
 from gliner_mt.tokenization import WordTokenizer
 from gliner_mt.train.checks import Checks, Problem
 from gliner_mt.train.examples import by_task, open_examples, some_of
-from gliner_mt.train.fit import FitConfig, checking, default_loop
+from gliner_mt.train.fit_config import FitConfig, default_loop
+from gliner_mt.train.fit_sets import checking
 from gliner_mt.train.judging import DevLog
 from gliner_mt.train.loop import LoopConfig
 from gliner_mt.train.replay import replay_examples, with_other_labels
@@ -54,24 +56,6 @@ LORA = replace(
     loop=replace(LOOP, lr_backbone=1e-2, lr_heads=1e-2),
 )
 TASK = NER(["person", "city", "company"])
-
-
-def example(text: str, **entities: str) -> Example:
-    """Return a text in which each label of `entities` marks the first place of its words; '' marks none."""
-    marks = [
-        Entity(text.index(words), text.index(words) + len(words), label)
-        for label, words in entities.items()
-        if words
-    ]
-    return Example(text, tuple(marks), tuple(entities))
-
-
-EXAMPLES = (
-    example("ada met bob in london", person="ada", city="london", company=""),
-    example("apple was born in new york", company="apple", city="new york", person=""),
-    example("the green river met the sea of paris", city="paris", person="", company=""),
-    example("bob sang for ada", person="bob", city="", company=""),
-)
 
 
 @pytest.fixture

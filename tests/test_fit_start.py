@@ -15,8 +15,8 @@ from gliner_mt.adapters import Tuning, prepare_tuning
 from gliner_mt.adapters.folder import read_adapter
 from gliner_mt.model import SpanMatcher
 from gliner_mt.tokenization import WordTokenizer
-from gliner_mt.train import fit as fit_module
-from gliner_mt.train.fit import FitConfig
+from gliner_mt.train import fit_run
+from gliner_mt.train.fit_config import FitConfig
 from gliner_mt.types import Entity
 
 SHORT = replace(LOOP, steps=3, save_every=3)
@@ -83,7 +83,7 @@ def test_what_is_replayed_is_answered_as_the_start_did(
         teachers.append(untrained)
         return untrained
 
-    monkeypatch.setattr(fit_module, "_teacher", teacher)
+    monkeypatch.setattr(fit_run, "_teacher", teacher)
     replayed = replace(config(), replay=0.5)
     extractor.fit(EXAMPLES, None, replayed, out=tmp_path / "second", start="first")
     (model,) = teachers
@@ -132,8 +132,7 @@ def test_an_adapter_gets_the_thresholds_that_are_better(extractor: Extractor, tm
     assert read_adapter(report.folder).header.thresholds == extractor.thresholds
     extractor.use(None)
     assert extractor.thresholds == base
-    none = [replace(one, entities=()) for one in EXAMPLES]
-    extractor.fit(EXAMPLES, none, still, out=tmp_path / "other")
+    extractor.fit(EXAMPLES, None, still, out=tmp_path / "other")
     assert extractor.thresholds == base
 
 

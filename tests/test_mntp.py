@@ -285,7 +285,7 @@ def test_texts_are_read_from_files(tmp_path: Path) -> None:
         ("a.jsonl", b"[", r"a\.jsonl, line 1: JSONDecodeError"),
         ("a.jsonl", b'"x"', r"a\.jsonl, line 1: TypeError"),
         ("a.jsonl", b'{"text": 3}', r"a\.jsonl, line 1: 'text' holds 3"),
-        ("a.txt", b"x\ncaf\xe9", r"a\.txt, after line 2: .*expected UTF-8"),
+        ("a.txt", b"x\ncaf\xe9", r"a\.txt, line 2: byte 0xe9 at 3 is no UTF-8"),
         ("a.txt.gz", b"x", r"a\.txt\.gz, after line 0: .*whole if gzipped"),
         ("none/a.txt", None, r"no file .*none"),
     ],

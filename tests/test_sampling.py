@@ -56,7 +56,7 @@ def read_rows(
 ) -> Iterator[tuple[str, list[str], RowSpans]]:
     """Yield text, labels and (words, label) of each row, read back from the tensors."""
     for pool in range(pools):
-        for batch, gold, _ in sampler.pool(pool, BUDGET):
+        for batch, gold, *_ in sampler.pool(pool, BUDGET):
             spans: list[RowSpans] = [set() for _ in batch.ids]
             texts, asked = [], []
             for row in range(len(batch.ids)):
@@ -83,7 +83,7 @@ def spell(tokenizer: WordTokenizer, ids: list[int]) -> str:
 
 def same(one: list[TrainBatch], other: list[TrainBatch]) -> bool:
     def tensors(batches: list[TrainBatch]) -> list[torch.Tensor]:
-        return [x for batch, gold, _ in batches for x in (batch.ids, batch.shapes, batch.label_first, *gold)]
+        return [x for batch, gold, *_ in batches for x in (batch.ids, batch.shapes, batch.label_first, *gold)]
 
     pairs = list(zip(tensors(one), tensors(other), strict=False))
     return len(one) == len(other) and all(torch.equal(a, b) for a, b in pairs)
@@ -141,6 +141,15 @@ def test_no_more_labels_than_asked(tokenizer: WordTokenizer) -> None:
     assert counts == {2, 3, 4, 5}
 
 
+def test_labels_leave_a_row_its_length(tokenizer: WordTokenizer) -> None:
+    long = tuple(" ".join([word] * 9) for word in WORDS[:12])
+    example = mark("ada met bob", long)
+    sampling = replace(NEUTRAL, row_tokens=64, max_labels=12)
+    sampler = make_sampler(tokenizer, Source("a", [example], 1.0), sampling=sampling)
+    sizes = {batch.ids.shape[1] for batch, *_ in sampler.pool(0, BUDGET)}
+    assert 20 < max(sizes) <= 64 + len("ada met bob".split()) + 1
+
+
 def test_foreign_labels_are_of_other_domains_only(tokenizer: WordTokenizer) -> None:
     # "two" comes up in its set only after many examples without it.
     late = [*[mark("one sea", ("seven",))] * 600, mark("two", ("two", "seven"), two="two")]
@@ -184,18 +193,23 @@ def test_what_the_row_cannot_hold_is_no_negative(tokenizer: WordTokenizer) -> No
     for _, asked, gold in read_rows(tokenizer, make_sampler(tokenizer, Source("a", [example], 1.0))):
         assert "city" not in asked
         assert gold <= {("ada", "person")}
-    # The row is cut after 8 words, in the middle of "new york"; what lies beyond the cut is not there at all.
-    beyond = "ada met bob in the green east new york paris"
-    cut = mark(beyond, ("person", "city", "river"), person="ada", city="new york", river="paris")
+
+
+def test_rows_read_every_part_of_a_long_text(tokenizer: WordTokenizer) -> None:
+    # A row has room for 8 words: a part that holds half of "new york" says nothing of cities.
+    long = "ada met bob in the green east new york paris"
+    example = mark(long, ("person", "city", "river"), person="ada", city="new york", river="paris")
     sampling = replace(NEUTRAL, row_tokens=12)
-    seen = set()
-    sampler = make_sampler(tokenizer, Source("a", [cut], 1.0), sampling=sampling)
+    seen: RowSpans = set()
+    sampler = make_sampler(tokenizer, Source("a", [example], 1.0), sampling=sampling)
     for text, asked, gold in read_rows(tokenizer, sampler):
-        assert text == "ada met bob in the green east new"
-        assert "city" not in asked
-        assert gold <= {("ada", "person")}
-        seen.update(asked)
-    assert seen == {"person", "river"}
+        assert text in long
+        assert len(text.split()) <= 8
+        assert "city" not in asked or ("new" in text) == ("york" in text)
+        expected = {("ada", "person"), ("new york", "city"), ("paris", "river")}
+        assert gold == {(words, label) for words, label in expected if words in text and label in asked}
+        seen |= gold
+    assert seen == {("ada", "person"), ("new york", "city"), ("paris", "river")}
 
 
 def test_gold_that_cuts_a_word_marks_the_whole_word(tokenizer: WordTokenizer) -> None:
@@ -275,7 +289,18 @@ def test_sets_are_drawn_by_weight(tokenizer: WordTokenizer) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"max_labels": 1}, {"packed": 1.1}, {"alias": -0.1}, {"lower": float("nan")}]
+    "change",
+    [
+        {"max_labels": 1},
+        {"max_questions": 0},
+        {"foreign": -1},
+        {"rows_per_pool": 0},
+        {"row_tokens": 2},
+        {"question_tokens": 0},
+        {"packed": 1.1},
+        {"alias": -0.1},
+        {"lower": float("nan")},
+    ],
 )
 def test_sampling_that_cannot_be(change: dict[str, float]) -> None:
     with pytest.raises(ConfigError, match=f"{next(iter(change))} is .*; expected"):

@@ -123,7 +123,7 @@ def test_memory_does_not_grow_with_the_texts(tmp_path: Path) -> None:
         ('{"text": "a", oops}', r"line 4: broken JSON at column 15 \(Expecting property name"),
         ('{"text": "a", "entities": [{}]}', r"line 4: entities\[0\]: no field 'start'"),
         ("[]", "line 4: a JSON list"),
-        ("\udcff", "after line 4: .*expected UTF-8"),
+        ("\udcff", "line 4: byte 0xff at 0 is no UTF-8; save the file as UTF-8"),
     ],
 )
 def test_a_corrupt_line_is_named(tmp_path: Path, content: str, message: str) -> None:

@@ -1,5 +1,7 @@
 """A tiny model learns four examples of every task by heart, all in the same batches."""
 
+from random import Random
+
 import pytest
 import torch
 from tiny_models import tiny_config
@@ -71,7 +73,7 @@ def questions() -> list[Question]:
 
 def rows_of_every_task(tokenizer: WordTokenizer) -> list[QuestionRow]:
     labels = build_labels(tiny_config(labels="parallel", pairs=True), tokenizer)
-    return [question_row(one, labels, row_tokens=120, max_width=4) for one in questions()]
+    return [question_row(one, labels, row_tokens=120, max_width=4, random=Random(0)) for one in questions()]
 
 
 def make_batch_of_every_task(tokenizer: WordTokenizer) -> TrainBatch:
@@ -116,7 +118,9 @@ def test_a_symmetric_relation_is_right_both_ways_and_others_are_not(tokenizer: W
     text = TEXTS[0]
     ada, london = entity(text, "ada", "person"), entity(text, "london", "city")
     question = Question(text, task.queries()[0], (ada, london), (GoldRelation(ada, london, "in"),))
-    row = question_row(question, build_labels(config, tokenizer), row_tokens=120, max_width=4)
+    row = question_row(
+        question, build_labels(config, tokenizer), row_tokens=120, max_width=4, random=Random(0)
+    )
     assert (row.n_free, row.stated.things, row.relations) == (2, [], range(2, 3))
     assert row.ends == [(0, 1), (4, 5)]
     assert dict(zip(row.pairs.things, row.pairs.right, strict=True)) == {(0, 1): {2}, (1, 0): set()}
@@ -126,11 +130,15 @@ def test_what_is_cut_off_is_neither_right_nor_wrong(tokenizer: WordTokenizer) ->
     config = tiny_config(labels="parallel")
     labels, text = build_labels(config, tokenizer), TEXTS[1]
     summary = Question(text, Summary().queries()[0], (entity(text, KEY[1], "summary"),))
-    prompt = len(labels.prompt([summary.queries.labels[0].prompt]).ids)
-    row = question_row(summary, labels, row_tokens=prompt + 7, max_width=4)
-    assert row.stated.things == [(0, 4)]
-    assert row.stated.right == [set()]
-    empty = question_row(Question("", CHOICE.queries()[0]), labels, row_tokens=50, max_width=4)
+    room = len(labels.prompt([summary.queries.labels[0].prompt]).ids) + 7
+    rows = [question_row(summary, labels, row_tokens=room, max_width=4, random=Random(n)) for n in range(20)]
+    judged = {(len(row.row.words), *row.stated.things, *map(len, row.stated.right)) for row in rows}
+    # The key sentence comes second and alone fills a row; half a sentence is not judged.
+    assert judged == {(7, (0, 7), 1), (7, (0, 4), 0), (4, (0, 4), 0)}
+    row = rows[0]
+    empty = question_row(
+        Question("", CHOICE.queries()[0]), labels, row_tokens=50, max_width=4, random=Random(0)
+    )
     assert empty.stated.things == []
     batch = question_batch([row, empty], Collator(tokenizer.pad_id, tokenizer.suffix))
     assert matcher_loss(build_model(config), batch).isfinite()

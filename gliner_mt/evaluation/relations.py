@@ -43,8 +43,7 @@ def evaluate_relations(
     (None: the model's), which are swept; entities have the model's. The order of head and tail does not count
     for the labels in `symmetric`.
     """
-    at = extractor.threshold(Kind.RELATIONS) if threshold is None else threshold
-    lowest = min(at, *THRESHOLDS)
+    at, lowest = _thresholds(extractor, threshold)
     tasks = [
         Relations(_labels(one, symmetric), one.entity_labels, threshold=lowest)
         if one.labels and one.entity_labels
@@ -82,8 +81,7 @@ def evaluate_given(
 
     The types of the entities are not put to the model. Other arguments are those of `evaluate_relations`.
     """
-    at = extractor.threshold(Kind.RELATIONS) if threshold is None else threshold
-    lowest = min(at, *THRESHOLDS)
+    at, lowest = _thresholds(extractor, threshold)
     on_words = [_on_words(one) for one in examples]
     predicted: list[list[Relation]] = []
     for one in on_words:
@@ -125,13 +123,10 @@ def evaluate_one_pair(
     leaves "Other" out, too.
     """
     closed = all(one.relations for one in examples)
-    if closed:
-        threshold = None
-    elif threshold is None:
-        threshold = extractor.threshold(Kind.RELATIONS)
+    at = None if closed else _thresholds(extractor, threshold)[0]
     on_words = [_on_words(one) for one in examples]
     best = [_best(extractor, one, symmetric, directed=closed) for one in on_words]
-    return pair_result(on_words, best, dataset, threshold, symmetric)
+    return pair_result(on_words, best, dataset, at, symmetric)
 
 
 def pair_result(
@@ -173,6 +168,12 @@ def has_one_pair(examples: Sequence[RelationExample]) -> bool:
     """Say whether each text has two entities alone, all of one type: a relation was asked of just these."""
     two = all(len(one.entities) == 2 and len(one.relations) < 2 for one in examples)
     return two and len({entity.label for one in examples for entity in one.entities}) == 1
+
+
+def _thresholds(extractor: "Extractor", wanted: float | None) -> tuple[float, float]:
+    """Return the threshold of the figures (None: the model's), and the lowest of those that are swept."""
+    at = extractor.threshold(Kind.RELATIONS) if wanted is None else wanted
+    return at, min(at, *THRESHOLDS)
 
 
 def _scored(

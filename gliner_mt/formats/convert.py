@@ -12,7 +12,7 @@ from gliner_mt.formats import annotators, conll, records, spacy_docs, squad, tok
 from gliner_mt.formats.files import expecting
 from gliner_mt.formats.indexed import ExampleFile
 from gliner_mt.formats.items import Columns, Converted, Items
-from gliner_mt.formats.json_stream import Records, json_records, opening
+from gliner_mt.formats.json_stream import Records, holds_list, json_records, opening
 from gliner_mt.formats.words import join_words
 from gliner_mt.types import Example, QAExample
 
@@ -114,13 +114,13 @@ def read_as_examples(path: Path, form: Format | None = None) -> Iterator[Example
 def open_examples(path: Path) -> Sequence[Example]:
     """Return the texts with entities of a file of any known format.
 
-    Those of this project's own format stay on disk (`ExampleFile`); others are held in memory.
+    Lines of this project's own format stay on disk (`ExampleFile`); others are held in memory.
 
     Raises:
         InputError: as `ExampleFile` and `read_as_examples` raise it.
     """
     form = detect(path).format
-    if form.name == OURS:
+    if form.name == OURS and not holds_list(path):
         return ExampleFile(path, records.parse_example)
     return list(read_as_examples(path, form))
 
@@ -148,8 +148,10 @@ def detect(path: Path) -> Detected:
 
 def _detected_by_records(path: Path) -> Detected:
     values = []
+    broken = None
     for record in islice(json_records(path, "a record"), _SEEN):
         if isinstance(record, InputError):
+            broken = broken or record
             continue
         where, value = record
         for form in FORMATS.values():
@@ -157,10 +159,10 @@ def _detected_by_records(path: Path) -> Detected:
                 return Detected(form, f"{where} is {form.form}")
         values.append(value)
     keys = list(values[0]) if values and isinstance(values[0], dict) else []
-    raise InputError(
-        f"{path} is of no known format: its first record holds {', '.join(map(repr, keys)) or 'no fields'}; "
-        f"say which it is, one of {', '.join(FORMATS)}."
-    )
+    what = f"its first record holds {', '.join(map(repr, keys)) or 'no fields'}"
+    if broken is not None and not keys:
+        what = str(broken).removeprefix(f"{path}, ").rstrip(".")
+    raise InputError(f"{path} is of no known format: {what}; say which it is, one of {', '.join(FORMATS)}.")
 
 
 def _has(*names: str) -> Callable[[Any], bool]:

@@ -3,6 +3,7 @@
 import gzip
 import json
 import zlib
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,18 +18,29 @@ UNREADABLE = (OSError, EOFError, zlib.error, UnicodeDecodeError)
 
 _WRONG = (KeyError, IndexError, TypeError, ValueError, AttributeError, RecursionError)
 _KINDS = {str: "string", int: "whole number", list: "list", dict: "object"}
+_NOT_UTF_8 = {
+    b"\x1f\x8b": "it is gzipped: let its name end in .gz.",
+    BOM_UTF16_LE: "it is UTF-16: save it as UTF-8.",
+    BOM_UTF16_BE: "it is UTF-16: save it as UTF-8.",
+}
 T = TypeVar("T")
 
 
 def open_bytes(path: Path) -> BinaryIO:
     """Open a file for reading, unpacked if it is gzipped (`.gz`). Raises InputError if there is none."""
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; expected a file of text, UTF-8, plain or gzipped.")
     if not path.is_file():
         raise InputError(f"there is no file {path}; expected one of text, UTF-8, plain or gzipped.")
     return cast(BinaryIO, gzip.open(path)) if path.suffix == ".gz" else path.open("rb")
 
 
 def unreadable(path: Path, line: int, error: Exception) -> InputError:
-    """Say that a file cannot be read beyond a line."""
+    """Say that a file cannot be read: at a line that is no UTF-8, or beyond it."""
+    if isinstance(error, UnicodeDecodeError):
+        found = f"byte {error.object[error.start]:#04x} at {error.start} is no UTF-8"
+        mend = next((mend for start, mend in _NOT_UTF_8.items() if error.object.startswith(start)), "")
+        return InputError(f"{path}, line {line}: {found}; {mend or 'save the file as UTF-8.'}")
     return InputError(
         f"{path}, after line {line}: {error}; expected UTF-8 text, whole if gzipped. Fetch it again."
     )
@@ -149,6 +161,18 @@ def string(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{short(value)} is no string")
     return value
+
+
+def not_blank(value: object) -> str:
+    """Return a value that has to be a string, and not a blank one. Raises TypeError or ValueError else."""
+    if not string(value).strip():
+        raise ValueError(f"{value!r} is blank")
+    return string(value)
+
+
+def names(values: object) -> tuple[str, ...]:
+    """Return a list that has to be one of names, none blank. Raises TypeError or ValueError if it is none."""
+    return tuple(not_blank(value) for value in strings(values))
 
 
 def strings(values: object) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 import io
 import json
 import re
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO, final
@@ -26,8 +27,7 @@ def json_records(path: Path, form: str) -> Records:
     Raises:
         InputError: no such file, one that cannot be read to its end, or a list that is broken.
     """
-    head = opening(path).decode("utf-8-sig", errors="ignore").lstrip()
-    if head.startswith("[") and not head[1:].lstrip().startswith('"'):
+    if holds_list(path):
         for number, (line, value) in enumerate(_Elements(path, form), start=1):
             yield f"{path}, line {line} (record {number})", value
         return
@@ -40,6 +40,12 @@ def json_records(path: Path, form: str) -> Records:
                 yield error
             else:
                 yield where, value
+
+
+def holds_list(path: Path) -> bool:
+    """Say whether a file is one JSON list of records, not one record a line."""
+    head = opening(path).decode("utf-8-sig", errors="ignore").lstrip()
+    return head.startswith("[") and not head[1:].lstrip().startswith('"')
 
 
 def opening(path: Path) -> bytes:
@@ -77,6 +83,7 @@ class _Elements:
                     yield self._line, self._value(stream)
                     more = self._skip(",]", stream) == ","
         except UNREADABLE as error:
+            deque(numbered_lines(self._path), maxlen=0)  # it names the line of what is no UTF-8
             raise unreadable(self._path, self._line, error) from error
 
     def _next(self, stream: TextIO) -> str:

@@ -16,6 +16,8 @@ from gliner_mt.formats.files import (
     inside,
     json_lines,
     json_object,
+    names,
+    not_blank,
     numbered_lines,
     string,
     strings,
@@ -140,9 +142,11 @@ def _read(path: Path, form: str, parse: Callable[[Mapping[str, Any]], ExampleT])
 
 def offsets(value: Mapping[str, Any], text: str) -> Offsets:
     """Return the place that an object names. Raises ValueError if it lies outside, or if `text` differs."""
-    start, end = value["start"], value["end"]
-    if type(start) is not int or type(end) is not int or not 0 <= start < end <= len(text):
-        raise ValueError(f"[{start!r}, {end!r}) is no place in a text of {len(text)} characters")
+    start, end = (field(value, name, int) for name in ("start", "end"))
+    if not 0 <= start < end <= len(text):
+        size = len(text.encode("utf-8", "surrogatepass"))
+        counted = f", which has {size} bytes: count characters" if len(text) < end <= size else ""
+        raise ValueError(f"[{start}, {end}) is no place in a text of {len(text)} characters{counted}")
     if "text" in value and value["text"] != text[start:end]:
         raise ValueError(f"[{start}, {end}) is {text[start:end]!r}, not {value['text']!r}")
     return Offsets(start, end)
@@ -175,7 +179,7 @@ def relation_example(record: Mapping[str, Any], labels: object, entity_labels: o
         GoldRelation(
             found[index(relation["head"], len(found))],
             found[index(relation["tail"], len(found))],
-            string(relation["label"]),
+            not_blank(relation["label"]),
         )
         for relation in record["relations"]
     )
@@ -183,8 +187,8 @@ def relation_example(record: Mapping[str, Any], labels: object, entity_labels: o
         text,
         found,
         relations,
-        strings(entity_labels or sorted({entity.label for entity in found})),
-        strings(labels or sorted({relation.label for relation in relations})),
+        names(entity_labels or sorted({entity.label for entity in found})),
+        names(labels or sorted({relation.label for relation in relations})),
     )
 
 
@@ -199,7 +203,7 @@ def _asked(record: Mapping[str, Any]) -> QAExample:
 def qa_example(text: str, value: Mapping[str, Any]) -> QAExample:
     """Return a question to `text` with its answers."""
     return QAExample(
-        text, string(value["question"]), tuple(offsets(answer, text) for answer in value["answers"])
+        text, not_blank(value["question"]), tuple(offsets(answer, text) for answer in value["answers"])
     )
 
 
@@ -243,9 +247,11 @@ def _summary_example(record: Mapping[str, Any]) -> SummaryExample:
 
 
 def _classified(record: Mapping[str, Any]) -> ClassificationExample:
-    labels, gold = strings(record["labels"]), strings(record["gold"])
+    labels, gold = names(record["labels"]), strings(record["gold"])
     if not set(gold) <= set(labels):
         raise ValueError(f"gold {sorted(set(gold) - set(labels))} is not among the labels")
+    if not labels:
+        raise ValueError("labels is empty, and has to hold all classes")
     return ClassificationExample(string(record["text"]), labels, gold)
 
 

@@ -100,6 +100,8 @@ def _saved_batches(folder: Path) -> "Iterator[pa.RecordBatch]":
         splits = json_file(folder / "dataset_dict.json", _SAVED).get("splits", [])
         one = folder / splits[0] if splits else folder / "train"
         raise InputError(f"{folder} holds the splits {', '.join(splits)}; give one of them, such as {one}.")
+    if not (folder / "state.json").is_file():
+        raise InputError(f"{folder} is a folder; expected a file, or {_SAVED}.")
     state = json_file(folder / "state.json", _SAVED)
     with expecting(str(folder / "state.json"), _SAVED):
         files = [field(one, "filename", str) for one in field(state, "_data_files", list)]

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import Enum
+from itertools import accumulate
 from operator import itemgetter
 from typing import Any, final
 
@@ -40,10 +41,13 @@ class Problem(str, Enum):
     TOO_WIDE = "span wider than the head reads"
     DUPLICATE = "span marked twice"
     OVERLAP = "span overlaps another"
-    EMPTY_LABEL = "empty label"
+    BAD_LABEL = "label that is blank or has a line break"
+    NO_LABELS = "text without labels"
     UNLISTED = "label not among those annotated in its text"
     UNSEEN = "label of the dev set that training never sees"
     LEAKED = "text of the training set that is in the dev set too"
+    DEV_EMPTY = "dev set without entities"
+    LONG = "text longer than a row"
 
     @property
     def effect(self) -> str:
@@ -52,8 +56,13 @@ class Problem(str, Enum):
 
     @property
     def fatal(self) -> bool:
-        """Whether nothing can be learnt."""
-        return self in (Problem.NO_EXAMPLES, Problem.NO_ENTITIES)
+        """Whether nothing can be learnt, asked or judged so."""
+        return self in (Problem.NO_EXAMPLES, Problem.NO_ENTITIES, Problem.BAD_LABEL, Problem.DEV_EMPTY)
+
+    @property
+    def odd(self) -> bool:
+        """Whether there is anything to mend."""
+        return self is not Problem.LONG
 
 
 _EFFECTS = {
@@ -67,10 +76,13 @@ _EFFECTS = {
     Problem.TOO_WIDE: "its label is not asked of this text: cut the span, or raise max_width of a new model",
     Problem.DUPLICATE: "counts once: leave it out",
     Problem.OVERLAP: "flat answers can hold only one of them: ask with nested or multi_label, or choose one",
-    Problem.EMPTY_LABEL: "cannot be asked for: name it",
+    Problem.BAD_LABEL: "cannot be asked for: name it, on one line",
+    Problem.NO_LABELS: "nothing is asked of it: name what was looked for in it in `labels`",
     Problem.UNLISTED: "is not asked of this text: add it to `labels`",
     Problem.UNSEEN: "its F1 is zero-shot: add examples of it, or leave it out of the dev set",
     Problem.LEAKED: "dev scores flatter: take it out of one of them",
+    Problem.DEV_EMPTY: "no checkpoint is better than another: add texts with entities, or give no dev set",
+    Problem.LONG: "is read in parts, another one each time: nothing to mend, but it takes more steps",
 }
 
 
@@ -85,6 +97,8 @@ class Excerpt:
     label: str = ""
 
     def __str__(self) -> str:
+        if not (self.before or self.marked or self.after):
+            return f"{self.where}: {self.label}"
         span = f"[{self.marked}]" if self.label or self.marked else ""
         return f"{self.where}: {self.before}{span}{self.after}{f' ({self.label})' if self.label else ''}"
 
@@ -143,7 +157,7 @@ class Report:
         Raises:
             InputError: it names the problems, with their first places.
         """
-        found = [one for one in self.findings if strict or one.problem.fatal]
+        found = [one for one in self.findings if one.problem.fatal or (strict and one.problem.odd)]
         if found:
             raise InputError("; ".join(_said(one) for one in found))
 
@@ -156,17 +170,19 @@ def check_examples(
     dev: Iterable[Example] = (),
     nested: bool = False,
     strict: bool = False,
+    row_tokens: int | None = None,
 ) -> Report:
     """Return what is odd in a training set and in the dev set that goes with it.
 
     Offsets are taken as they are; nothing is changed. Each set is read once, and only counts, labels and the
     first places are kept (of the dev set also a number for each text). `max_width` is the widest span of the
     head, in words. Without `nested`, spans that overlap count as odd; with it, only spans that cross.
+    Texts of more than `row_tokens` sub-words are counted, if it is given; they are not odd.
 
     Raises:
         InputError: with `strict`, anything is odd.
     """
-    checks = Checks(tokenizer, max_width, nested=nested)
+    checks = Checks(tokenizer, max_width, nested=nested, row_tokens=row_tokens)
     for number, example in enumerate(dev, start=1):
         checks.read_dev(number, example)
     for number, example in enumerate(train, start=1):
@@ -184,10 +200,18 @@ class Checks:
     An example comes with its number in its set, from 1. The whole of the dev set comes first.
     """
 
-    def __init__(self, tokenizer: WordTokenizer, max_width: int, *, nested: bool = False) -> None:
+    def __init__(
+        self,
+        tokenizer: WordTokenizer,
+        max_width: int,
+        *,
+        nested: bool = False,
+        row_tokens: int | None = None,
+    ) -> None:
         self._tokenizer = tokenizer
         self._max_width = max_width
         self._nested = nested
+        self._row_tokens = row_tokens
         self._counts: Counter[Problem] = Counter()
         self._shown: dict[Problem, list[Excerpt]] = {}
         self._n_train = self._n_dev = 0
@@ -215,6 +239,8 @@ class Checks:
         for label in example.labels:
             self._labels.setdefault(label, 0)
         self._labels.update(entity.label for entity in example.entities)
+        if self._row_tokens is not None and self._is_long(example.text, self._row_tokens):
+            self._add(Problem.LONG, _opening(where, example.text))
         if hash(example.text) in self._dev_texts:
             self._add(Problem.LEAKED, _opening(where, example.text))
 
@@ -229,6 +255,8 @@ class Checks:
         for label, first in self._dev_first.items():
             if label not in self._labels and self._n_train:
                 self._add(Problem.UNSEEN, first, self._dev_labels[label])
+        if self._n_dev and not self._dev_labels:
+            self._add(Problem.DEV_EMPTY)
         findings = (
             Finding(problem, self._counts[problem], tuple(self._shown[problem]))
             for problem in Problem
@@ -247,6 +275,11 @@ class Checks:
         places = list(word_places(example.text))
         if not any(self._seen(example.text, [place]) for place in places):
             self._add(Problem.NO_WORDS, _opening(where, example.text))
+        if not example.labels:
+            self._add(Problem.NO_LABELS, _opening(where, example.text))
+        for label in example.labels:
+            if not _can_be_asked(label):
+                self._add(Problem.BAD_LABEL, Excerpt(where, label=repr(label)))
         for entity in example.entities:
             for problem in (*self._place(entity, example.text, places), *_label(entity, example.labels)):
                 self._add(problem, _excerpt(where, example.text, entity))
@@ -272,10 +305,20 @@ class Checks:
         ids = self._tokenizer.words([text[start:end] for start, end in places])
         return [place for place, known in zip(places, ids, strict=True) if known]
 
+    def _is_long(self, text: str, room: int) -> bool:
+        if len(text) <= room:
+            return False
+        sizes = accumulate(len(word.ids) for word in self._tokenizer.encode(text, room))
+        return any(size > room for size in sizes)
+
+
+def _can_be_asked(label: str) -> bool:
+    return bool(label.strip()) and "\n" not in label and "\r" not in label
+
 
 def _label(entity: Entity, labels: Sequence[str]) -> Iterator[Problem]:
-    if not entity.label.strip():
-        yield Problem.EMPTY_LABEL
+    if not _can_be_asked(entity.label):
+        yield Problem.BAD_LABEL
     elif entity.label not in labels:
         yield Problem.UNLISTED
 

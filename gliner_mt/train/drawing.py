@@ -4,7 +4,7 @@ Every draw asks for what is there and for what is not: relations that hold and o
 answers and questions to other texts, the right classes and wrong ones.
 """
 
-import re
+from array import array
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +17,7 @@ from gliner_mt.tasks.base import GivenSpan, Label, RelationLabel
 from gliner_mt.tasks.openie import ARGUMENT, OBJECT, PLACE, PREDICATE, SUBJECT, TIME
 from gliner_mt.tasks.relations import ANY_ENTITY
 from gliner_mt.train.entities import wordings
+from gliner_mt.train.examples import Chosen
 from gliner_mt.train.questions import Question, QuestionRow, question_row
 from gliner_mt.train.sampling import SamplingConfig
 from gliner_mt.types import (
@@ -35,7 +36,6 @@ from gliner_mt.types import (
 ExampleT = TypeVar("ExampleT")
 Draw = Callable[[ExampleT, Random], Question]
 
-_SENTENCE_START = re.compile(r"(?<=[.!?\n])\s+(?=\S)")
 _TYPES = 8
 _ABSENT_TYPES = 2
 
@@ -56,7 +56,11 @@ class TaskRows(Generic[ExampleT]):
         """Draw an example and what is asked of it."""
         question = self.draw(random.choice(self.examples), random)
         return question_row(
-            question, self.labels, row_tokens=self.config.question_tokens, max_width=self.max_width
+            question,
+            self.labels,
+            row_tokens=self.config.question_tokens,
+            max_width=self.max_width,
+            random=random,
         )
 
 
@@ -145,15 +149,10 @@ def questionnaires(examples: Iterable[QAExample]) -> list[Questionnaire]:
 @final
 @dataclass(frozen=True, slots=True)
 class DrawQuestions:
-    """Asks some of the questions to a text, and some of the questions `others` that it does not answer.
-
-    A text of more than `characters` is cut to some of its sentences; questions whose answers they don't hold
-    have none.
-    """
+    """Asks some of the questions to a text, and some of the questions `others` that it does not answer."""
 
     others: Sequence[str]
     config: SamplingConfig
-    characters: int = 900
 
     def __call__(self, example: Questionnaire, random: Random) -> Question:
         """Return questions with their answers."""
@@ -162,18 +161,26 @@ class DrawQuestions:
         own = {one.question for one in example.questions}
         wanted = min(len(self.others), random.randint(0, self.config.foreign))
         foreign = [one for one in random.sample(self.others, wanted) if one not in own]
-        answers = [
+        answers = tuple(
             Entity(at.start, at.end, " ".join(one.question.split())) for one in chosen for at in one.answers
-        ]
+        )
         asked = list(dict.fromkeys([*(one.question for one in chosen), *foreign]))
         random.shuffle(asked)
-        part = _excerpt(example.text, answers, self.characters, random)
-        spans = tuple(
-            Entity(one.start - part.start, one.end - part.start, one.label)
-            for one in answers
-            if part.start <= one.start and one.end <= part.end
-        )
-        return Question(example.text[part.start : part.end], QA(asked).queries()[0], spans)
+        return Question(example.text, QA(asked).queries()[0], answers)
+
+
+def asked_questions(
+    examples: Sequence[QAExample], sampling: SamplingConfig
+) -> tuple[list[Questionnaire], DrawQuestions]:
+    """Return the texts of a set with their questions, and the draw that asks those of other texts as well."""
+    others = sorted({one.question for one in examples})
+    return questionnaires(examples), DrawQuestions(others, sampling)
+
+
+def related_examples(examples: Sequence[RelationExample]) -> Sequence[RelationExample]:
+    """Return the examples with two entities and more; all of them if there are none."""
+    places = array("Q", (n for n, one in enumerate(examples) if len(one.entities) > 1))
+    return Chosen(examples, places) if places else examples
 
 
 def draw_tuples(example: OpenIEExample, random: Random) -> Question:
@@ -246,19 +253,3 @@ def _some(right: set[str], wrong: set[str], most: int, random: Random) -> list[s
     chosen += random.sample(sorted(wrong), min(len(wrong), left))
     random.shuffle(chosen)
     return chosen
-
-
-def _excerpt(text: str, answers: Sequence[Entity], characters: int, random: Random) -> Offsets:
-    """Return some sentences of a text, about `characters` in all, with an answer if there is one."""
-    if len(text) <= characters:
-        return Offsets(0, len(text))
-    starts = [0, *(gap.end() for gap in _SENTENCE_START.finditer(text))]
-    fit = [
-        start
-        for start in starts
-        if any(start <= one.start and one.end <= start + characters for one in answers)
-    ]
-    start = random.choice(fit or starts)
-    most = start + characters
-    ends = [gap.start() for gap in _SENTENCE_START.finditer(text, start + 1, most)]
-    return Offsets(start, len(text) if len(text) <= most else max(ends, default=most))

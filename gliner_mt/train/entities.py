@@ -13,6 +13,7 @@ from typing import NamedTuple, final
 from gliner_mt.batch import Row
 from gliner_mt.labels import LabelEncoding
 from gliner_mt.tokenization import EncodedWord, word_span
+from gliner_mt.train.excerpts import excerpt
 from gliner_mt.train.questions import Judged, QuestionRow, words_within
 from gliner_mt.train.sampling import LabelNames, SamplingConfig
 from gliner_mt.types import Example
@@ -75,7 +76,11 @@ class EntityRows:
         """Draw a text, or several, and what is asked of it."""
         piece = self._piece(random)
         asked = self._asked(piece, random)
-        prompt = self.labels.prompt(self._wordings(asked, piece.labels, random))
+        words = self._wordings(asked, piece.labels, random)
+        prompt = self.labels.prompt(words)
+        while len(prompt.ids) > self.config.row_tokens and len(asked) > 1:
+            asked.pop()
+            prompt = self.labels.prompt(words[: len(asked)])
         index = {label: i for i, label in enumerate(asked)}
         gold = [(start, end, index[label]) for start, end, label in piece.entities if label in index]
         nothing = Judged([], [])
@@ -84,13 +89,13 @@ class EntityRows:
 
     def _piece(self, random: Random) -> _Piece:
         """Draw one text, or several that were annotated with the same labels."""
-        piece = self._encoded(random.choice(self.source.examples))
+        piece = self._drawn(random)
         if not self.source.packable or random.random() > self.config.packed:
             return piece
         room = self.config.row_tokens // 2
         words, entities = list(piece.words), list(piece.entities)
         for _ in range(6):
-            other = self._encoded(random.choice(self.source.examples))
+            other = self._drawn(random)
             if other.labels == piece.labels and _tokens(words) + _tokens(other.words) <= room:
                 entities += [
                     (start + len(words), end + len(words), label) for start, end, label in other.entities
@@ -98,15 +103,19 @@ class EntityRows:
                 words += other.words
         return _Piece(words, entities, piece.labels)
 
-    def _encoded(self, example: Example) -> _Piece:
-        words = words_within(example.text, self.labels.tokenizer, self.config.row_tokens * 2 // 3)
+    def _drawn(self, random: Random) -> _Piece:
+        """Draw a text, or a part of one that a row cannot hold."""
+        example = random.choice(self.source.examples)
+        tokenizer, room = self.labels.tokenizer, self.config.text_tokens
+        part = excerpt(example.text, example.entities, tokenizer, room, random)
+        words = words_within(example.text[part.start : part.end], tokenizer, room)
         entities = []
         unusable = set()
         for entity in example.entities:
-            first, last = word_span(words, entity.start, entity.end)
+            first, last = word_span(words, entity.start - part.start, entity.end - part.start)
             if first == last:
                 continue
-            if words[-1].end < entity.end or last - first > self.max_width:
+            if entity.start < part.start or part.end < entity.end or last - first > self.max_width:
                 unusable.add(entity.label)  # the head cannot find it, and it is no true negative either
             entities.append((first, last, entity.label))
         return _Piece(words, entities, frozenset(example.labels) - unusable)

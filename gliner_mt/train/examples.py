@@ -11,7 +11,7 @@ from gliner_mt.errors import InputError
 from gliner_mt.formats.convert import OURS, Format, detect, read_annotated, types_of, with_labels
 from gliner_mt.formats.indexed import ExampleFile
 from gliner_mt.formats.items import LeftOut
-from gliner_mt.formats.json_stream import json_records
+from gliner_mt.formats.json_stream import holds_list, json_records
 from gliner_mt.formats.records import is_other_task, parse_any
 from gliner_mt.train.progress import with_bar
 from gliner_mt.types import (
@@ -70,7 +70,7 @@ class Chosen(Sequence[T]):
 def open_examples(given: Given, form: Format | None = None) -> Sequence[AnyExample]:
     """Return examples as a sequence.
 
-    `form` is that of a file, told by what it holds if None. Files of this project's format are read where
+    `form` is that of a file, told by what it holds if None. Lines of this project's format are read where
     they lie, others are held in memory.
 
     Raises:
@@ -85,7 +85,9 @@ def _opened(path: Path, form: Format | None) -> Sequence[AnyExample]:
     if form is None and path.name.endswith(_LINES) and _is_any_task(path):
         return ExampleFile(path, parse_any)
     form = form or detect(path).format
-    return ExampleFile(path, parse_any) if form.name == OURS else list(_converted(path, form))
+    if form.name == OURS and not holds_list(path):
+        return ExampleFile(path, parse_any)
+    return list(_converted(path, form))
 
 
 def _is_any_task(path: Path) -> bool:

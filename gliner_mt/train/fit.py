@@ -1,113 +1,32 @@
 """Fine-tuning in one call: examples in; the best weights, a folder to load and a report out."""
 
-import os
-import sys
 import time
-from collections.abc import Callable, Mapping
-from copy import deepcopy
-from dataclasses import dataclass, field, fields, replace
-from functools import partial
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, final
 
-import torch
 from accelerate import PartialState
 from accelerate.utils import extract_model_from_parallel
-from rich.console import Console
 
-from gliner_mt.adapters import Tuned, Tuning, prepare_tuning
-from gliner_mt.adapters.folder import AdapterFolder
-from gliner_mt.build import build_labels
+from gliner_mt.adapters import Tuned
 from gliner_mt.checkpoint.native import save_model, write_whole
 from gliner_mt.config import ModelConfig, Thresholds
-from gliner_mt.errors import CheckpointError, ConfigError, InputError
 from gliner_mt.model import SpanMatcher
 from gliner_mt.tasks import Kind
 from gliner_mt.tokenization import WordTokenizer
-from gliner_mt.train.checks import Checks, Report
-from gliner_mt.train.examples import ByTask, Given, by_task, open_examples, some_of
+from gliner_mt.train.examples import ByTask, some_of
+from gliner_mt.train.fit_config import FitConfig
+from gliner_mt.train.fit_run import start_run
+from gliner_mt.train.fit_sets import Base, Sets, check_model, show_odd
 from gliner_mt.train.judging import DevLog, dev_score, measure, retained
-from gliner_mt.train.loop import LoopConfig, Run
-from gliner_mt.train.loss import LossConfig, build_loss, matcher_loss
-from gliner_mt.train.questions import TrainBatch
-from gliner_mt.train.replay import replay_examples, with_other_labels
 from gliner_mt.train.report import FitReport
-from gliner_mt.train.rows import Replay, read_names, row_sources
-from gliner_mt.train.run_folder import RunFolder
-from gliner_mt.train.sampling import RowSampler, SamplingConfig
-from gliner_mt.types import AnyExample, Example, RelationExample
 
 if TYPE_CHECKING:
     from gliner_mt.extractor import Extractor
 
-RUN, MODEL, ADAPTER, REPORT, DEV = "run", "model", "adapter", "report.json", "dev.jsonl"
+MODEL, ADAPTER, REPORT, DEV = "model", "adapter", "report.json", "dev.jsonl"
 
-_PASSES, _TEXTS_A_STEP = 8, 12
-_FEWEST_STEPS, _MOST_STEPS = 60, 2_000
-_CHECKPOINTS = 8
-_FILE_WIDTH = 160  # columns of a table that is not on a terminal
-_REPLAYED = 1_000  # examples of each task whose texts are replayed with other labels
 _KINDS = {"relations": Kind.RELATIONS, "answer": Kind.ANSWERS}
-_WHOLE = ("full", "frozen_backbone", "heads")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FitConfig:
-    """How a model is fine-tuned.
-
-    Attributes:
-        tuning: what of the model is trained; None: a LoRA adapter, or what the adapter that training goes
-            on from changes.
-        loop: how the weights are moved; None: `default_loop`, by the method and the number of examples.
-        sampling: how rows are drawn from the examples.
-        loss: how wrong decisions are counted.
-        replay: share of the rows in which the model is to answer as before, against forgetting
-            (`train/replay.py`); 0 for a model that knows nothing yet.
-        names: a JSON file of what else labels may be called: label → {aliases: [name], description: text}.
-        dev_limit: examples of each task that a checkpoint is scored on, drawn at random; None is all.
-    """
-
-    tuning: Tuning | None = None
-    loop: LoopConfig | None = None
-    sampling: SamplingConfig = field(default_factory=SamplingConfig)
-    loss: LossConfig = field(default_factory=LossConfig)
-    replay: float = 0.3
-    names: str | None = None
-    dev_limit: int | None = 500
-
-    def __post_init__(self) -> None:
-        if not 0.0 <= self.replay < 1.0:
-            raise ConfigError(f"replay is {self.replay}; expected a share from 0 to less than 1.")
-        if self.dev_limit is not None and self.dev_limit < 1:
-            raise ConfigError(f"dev_limit is {self.dev_limit}; expected at least 1, or nothing for all.")
-
-
-class Base(NamedTuple):
-    """The model to fine-tune, and its name. `window`: sub-words that it reads at once.
-
-    `tuning`: what of it is trained. `start`: the adapter that training goes on from; its thresholds are those
-    of `config`.
-    """
-
-    config: ModelConfig
-    model: SpanMatcher
-    tokenizer: WordTokenizer
-    name: str
-    window: int
-    tuning: Tuning
-    start: AdapterFolder | None
-
-
-class Sets(NamedTuple):
-    """What is learnt, what checkpoints are scored on, and what is not to be forgotten, by name.
-
-    `checks`: what is odd in what is learnt; None if it has no examples with entities.
-    """
-
-    train: ByTask
-    dev: ByTask
-    retention: Mapping[str, ByTask]
-    checks: Report | None
 
 
 class Fitted(NamedTuple):
@@ -116,76 +35,6 @@ class Fitted(NamedTuple):
     config: ModelConfig
     model: SpanMatcher
     report: FitReport
-
-
-def read_sets(base: Base, train: Given, dev: Given | None, retention: Mapping[str, Given] | None) -> Sets:
-    """Return examples by task, checked for `base` where they have entities; each is read once.
-
-    Raises:
-        InputError: a set without examples, or one that cannot be read.
-    """
-    checks = Checks(base.tokenizer, base.config.max_width)
-    judged = {} if dev is None else by_task(open_examples(dev), "dev", checking(checks.read_dev))
-    learnt = by_task(open_examples(train), "train", checking(checks.read_train))
-    held = {name: by_task(open_examples(given), name) for name, given in (retention or {}).items()}
-    report = checks.report()
-    return Sets(learnt, judged, held, report if report.n_train else None)
-
-
-def checking(check: Callable[[int, Example], None]) -> Callable[[int, AnyExample], None]:
-    """Return what passes examples with entities, of whatever task, on to `check`."""
-
-    def seen(number: int, one: AnyExample) -> None:
-        if isinstance(one, RelationExample):
-            check(number, Example(one.text, one.entities, one.entity_labels))
-        elif isinstance(one, Example):
-            check(number, one)
-
-    return seen
-
-
-def chosen_tuning(wanted: Tuning | None, start: AdapterFolder | None) -> Tuning:
-    """Return what is trained: what is wanted, or what the adapter changes that training goes on from.
-
-    Raises:
-        ConfigError: the two differ, in more than dropout.
-        CheckpointError: the adapter does not say what it changes.
-    """
-    if start is None:
-        return wanted or Tuning()
-    own = start.header.tuning
-    if own is None:
-        raise CheckpointError(
-            f"the adapter in {start.path} does not say how it was trained, so training cannot go on from it "
-            "(folders of version 1 do not). Train a new one on the base."
-        )
-    for name in (one.name for one in fields(own) if one.name != "dropout"):
-        asked, has = getattr(wanted or own, name), getattr(own, name)
-        if asked != has:
-            raise ConfigError(
-                f"tuning.{name} is {asked!r}, but the adapter in {start.path}, which training goes on from, "
-                f"has {has!r}. Give it that value, or leave tuning out."
-            )
-    return wanted or own
-
-
-def default_loop(tuning: Tuning, n_examples: int) -> LoopConfig:
-    """Return a loop that suits the method: some eight passes over the examples, 60 to 2,000 steps.
-
-    Rates are low enough for a model that knows something already: 2e-5 where its encoder is trained whole.
-    """
-    whole = tuning.method == "full"
-    steps = min(max(_PASSES * n_examples // _TEXTS_A_STEP, _FEWEST_STEPS), _MOST_STEPS)
-    return LoopConfig(
-        steps=steps,
-        batch_tokens=2048,
-        lr_backbone=2e-5 if whole else 3e-4,
-        lr_heads=1e-4 if whole else 3e-4,
-        warmup=0.1,
-        precision="bf16" if _has_bf16() else "no",
-        patience=4,
-        save_every=max(steps // _CHECKPOINTS, 10),
-    )
 
 
 def fit(base: Base, sets: Sets, config: FitConfig, out: Path, *, resume: bool, strict: bool) -> Fitted:
@@ -197,9 +46,9 @@ def fit(base: Base, sets: Sets, config: FitConfig, out: Path, *, resume: bool, s
         InputError: nothing to learn, or with `strict` anything odd; or `out` holds another run.
         ConfigError: a setting that the model cannot have.
     """
-    _check_model(base, sets)
-    _show_odd(sets, strict=strict)
-    run, tuned, untrained = _run(base, sets, config, out, resume=resume)
+    check_model(base, sets)
+    show_odd(base, sets, strict=strict)
+    run, tuned, untrained = start_run(base, sets, config, out, resume=resume)
     log = DevLog(out / DEV)
     log.read(until=run.step if resume else -1)
     first = PartialState().is_main_process  # not before the run, which says how long processes wait
@@ -259,100 +108,6 @@ class _Scorer:
         return score.score
 
 
-def _check_model(base: Base, sets: Sets) -> None:
-    related = sorted({"relations", "triples"} & sets.train.keys())
-    if related and base.model.pairs is None:
-        raise InputError(
-            f"train has examples of {' and '.join(related)}, and {base.name} cannot relate spans: its "
-            "config has no pairs. Leave them out, or train a model that was made with pairs."
-        )
-    kinds = (torch.float32,) if base.tuning.method in _WHOLE else (torch.float32, torch.bfloat16)
-    kind = next(base.model.parameters()).dtype
-    if kind not in kinds:
-        raise ConfigError(
-            f"{base.name} is in {str(kind).removeprefix('torch.')}, too coarse for small steps; load it with "
-            'dtype "float32", or in "bfloat16" for an adapter.'
-        )
-
-
-def _show_odd(sets: Sets, *, strict: bool) -> None:
-    """Show what is odd in the examples; stop if nothing can be learnt, with `strict` if anything is odd."""
-    report = sets.checks
-    if report is None:
-        return
-    if strict:
-        report.require(strict=True)
-    if report.findings and os.environ.get("RANK", "0") == "0":
-        Console(stderr=True, width=None if sys.stderr.isatty() else _FILE_WIDTH).print(report.table())
-    if sets.train.keys() == {"ner"}:
-        report.require()
-
-
-class _Started(NamedTuple):
-    """The run; what saves an adapter if it trains one; the model as it was before the first step."""
-
-    run: Run[SpanMatcher, TrainBatch]
-    tuned: Tuned | None
-    untrained: SpanMatcher
-
-
-def _run(base: Base, sets: Sets, config: FitConfig, out: Path, *, resume: bool) -> _Started:
-    """Return the run in `out`, taken up if it is to be."""
-    if not resume and RunFolder(out / RUN).latest() is not None:
-        raise InputError(f"{out} holds a run; resume it, or choose another folder.")
-    loop = config.loop or default_loop(base.tuning, sum(map(len, sets.train.values())))
-    torch.manual_seed(loop.seed)  # what is added to a model is random at first
-    model = _copied(base.model, base)
-    tuned, untrained = prepare_tuning(model, base.config, base.tuning, base.name), base.model
-    if tuned is not None and base.start is not None:
-        tuned.start_from(base.start)
-        untrained = _copied(model, base).eval()
-    teacher = _teacher(untrained) if config.replay else None
-    loss = partial(matcher_loss, loss=build_loss(config.loss), teacher=teacher)
-    run = Run(model, model.encoders, _sampler(base, sets, config, loop.seed), loss, loop, out / RUN)
-    if resume:
-        run.resume()
-    return _Started(run, tuned, untrained)
-
-
-def _copied(model: SpanMatcher, base: Base) -> SpanMatcher:
-    """Return a copy of the base, perhaps prepared; it shares those of the base's weights that stay."""
-    stays = _is_in_place(base.model) and torch.accelerator.device_count() < 2
-    frozen = base.model.encoders.parameters() if stays and base.tuning.method != "full" else ()
-    return deepcopy(model, {id(parameter): parameter for parameter in frozen})
-
-
-def _teacher(untrained: SpanMatcher) -> SpanMatcher:
-    """Return the model as it was, where the copy is trained."""
-    return untrained if _is_in_place(untrained) else deepcopy(untrained).to(_place())
-
-
-def _is_in_place(model: SpanMatcher) -> bool:
-    return next(model.parameters()).device.type == _place().type
-
-
-def _place() -> torch.device:
-    """Return where models are trained."""
-    return torch.accelerator.current_accelerator() or torch.device("cpu")
-
-
-def _sampler(base: Base, sets: Sets, config: FitConfig, seed: int) -> RowSampler:
-    labels = build_labels(base.config, base.tokenizer)
-    names = {} if config.names is None else read_names(Path(config.names))
-    replay = Replay(_replayed(sets.train, seed) if config.replay else [], config.replay)
-    width = base.config.max_width
-    rows = row_sources(sets.train, replay, names, labels, config.sampling, width)
-    return RowSampler(rows, labels, config.sampling, seed=seed)
-
-
-def _replayed(train: ByTask, seed: int) -> list[list[Example]]:
-    """Return what is replayed: passages, and some texts of the examples with labels of the passages."""
-    passages = replay_examples()
-    own = {label for one in some_of(train.get("ner", ()), _REPLAYED) for label in one.labels}
-    texts = (one.text for examples in train.values() for one in some_of(examples, _REPLAYED))
-    return [passages, with_other_labels(texts, passages, own, seed)]
-
-
 def _extractor(base: Base, model: SpanMatcher) -> "Extractor":
     from gliner_mt.extractor import Extractor  # which imports this module when it is asked to fit
 
@@ -379,9 +134,3 @@ def _save(
         save_model(folder, config, model, tokenizer)
     else:
         tuned.save(folder, config.thresholds)
-
-
-def _has_bf16() -> bool:
-    if torch.cuda.is_available():
-        return bool(torch.cuda.is_bf16_supported())
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())

@@ -29,6 +29,14 @@ from gliner_mt.train.stopping import StopRequest
 
 _LOG_EVERY = 10
 _AVERAGE = "average.safetensors"
+_RANGES = {
+    "lr_backbone": (0.0, 100.0),
+    "lr_heads": (0.0, 100.0),
+    "warmup": (0.0, 1.0),
+    "weight_decay": (0.0, 100.0),
+    "max_grad_norm": (1e-6, 1e6),
+    "seed": (0, 2**32 - 1),
+}
 _IN_PARTS = (DistributedType.FSDP, DistributedType.DEEPSPEED)
 
 ModelT = TypeVar("ModelT", bound=nn.Module)
@@ -85,6 +93,11 @@ class LoopConfig:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ConfigError(f"{name} is {value}; expected at least 1.")
+        for name, (least, most) in _RANGES.items():
+            if not least <= getattr(self, name) <= most:
+                raise ConfigError(
+                    f"{name} is {getattr(self, name)}; expected a number from {least} to {most}."
+                )
         if self.ema is not None and not 0.0 < self.ema < 1.0:
             raise ConfigError(f"ema is {self.ema}; expected a decay between 0 and 1, such as 0.999.")
 

@@ -2,7 +2,8 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from random import Random
 from typing import NamedTuple
 
 import torch
@@ -20,7 +21,8 @@ from gliner_mt.related import Mention, Place, Related
 from gliner_mt.stated import sentences
 from gliner_mt.tasks import Candidates, Queries
 from gliner_mt.tokenization import EncodedWord, WordTokenizer, word_span
-from gliner_mt.types import Entity, GoldRelation
+from gliner_mt.train.excerpts import excerpt
+from gliner_mt.types import Entity, GoldRelation, Offsets
 
 _NO_MATTER = Thresholds()
 
@@ -93,16 +95,22 @@ class TrainBatch(NamedTuple):
 
 
 def question_row(
-    question: Question, labels: LabelEncoding, *, row_tokens: int, max_width: int
+    question: Question, labels: LabelEncoding, *, row_tokens: int, max_width: int, random: Random
 ) -> QuestionRow:
-    """Return a question as a row of up to `row_tokens` sub-words; what is right beyond them is left out."""
+    """Return a question as a row of up to `row_tokens` sub-words, of which a long text has a part."""
     queries = question.queries
     asked = labels_asked((queries,), _NO_MATTER)
     prompt = prompt_of(asked, labels)
-    words = words_within(question.text, labels.tokenizer, row_tokens - len(prompt.ids))
+    room = row_tokens - len(prompt.ids)
+    gold = [_hull(one) for one in question.relations] or question.spans
+    part = excerpt(question.text, gold, labels.tokenizer, room, random)
+    question = _read_from(question, part.start)
+    words = words_within(question.text[: part.end - part.start], labels.tokenizer, room)
     place = {label.name: n for n, label in enumerate(queries.labels)}
     marked = [(word_span(words, one.start, one.end), one) for one in question.spans]
-    marked = [(at, one) for at, one in marked if at[0] < at[1] and one.end <= words[-1].end]
+    marked = [
+        (at, one) for at, one in marked if at[0] < at[1] and 0 <= one.start and one.end <= words[-1].end
+    ]
     free = queries.candidates.free
     ends, pairs = _pairs(question, marked, len(queries.labels))
     return QuestionRow(
@@ -147,6 +155,26 @@ def words_within(text: str, tokenizer: WordTokenizer, room: int) -> list[Encoded
             break
         words.append(word)
     return words
+
+
+def _hull(one: GoldRelation) -> Offsets:
+    return Offsets(min(one.head.start, one.tail.start), max(one.head.end, one.tail.end))
+
+
+def _read_from(question: Question, start: int) -> Question:
+    """Return a question put to its text without the first characters; what is right there has no place."""
+
+    def moved(one: Entity) -> Entity:
+        return Entity(one.start - start, one.end - start, one.label)
+
+    return replace(
+        question,
+        text=question.text[start:],
+        spans=tuple(map(moved, question.spans)),
+        relations=tuple(
+            GoldRelation(moved(one.head), moved(one.tail), one.label) for one in question.relations
+        ),
+    )
 
 
 def _stated(

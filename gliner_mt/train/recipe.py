@@ -10,13 +10,14 @@ import torch
 import yaml
 
 from gliner_mt.adapters import Tuning
-from gliner_mt.config import from_mapping, nearest
+from gliner_mt.config import from_mapping, nearest, read_yaml
 from gliner_mt.errors import ConfigError, InputError
 from gliner_mt.extractor import Extractor
 from gliner_mt.formats.convert import FORMATS
 from gliner_mt.new import NewModel, new_model
 from gliner_mt.train.examples import open_examples
-from gliner_mt.train.fit import MODEL, FitConfig, default_loop
+from gliner_mt.train.fit import MODEL
+from gliner_mt.train.fit_config import FitConfig, default_loop
 from gliner_mt.train.loop import LoopConfig
 from gliner_mt.train.loss import LossConfig
 from gliner_mt.train.report import FitReport
@@ -97,13 +98,10 @@ def read_recipe(path: Path, changes: Iterable[str] = ()) -> TrainConfig:
     Raises:
         ConfigError: the file cannot be read, or a key or value is not one of a recipe.
     """
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"cannot read the config {path}: {error}; expected a YAML file.") from error
+    values = read_yaml(path)
     for change in changes:
         key, sign, value = change.partition("=")
-        if not key or not sign or not isinstance(values, dict):
+        if not key or not sign:
             raise ConfigError(f"--set is {change!r}; expected KEY=VALUE, such as loop.steps=300.")
         _set(values, key.split("."), _value(value))
     return from_mapping(TrainConfig, values, str(path))

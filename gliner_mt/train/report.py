@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ class DevScore:
     step: int
     figures: Mapping[str, float]
     score: float
-    sweeps: Mapping[str, Mapping[float, float]]
+    sweeps: Mapping[str, Mapping[float, float]] = field(repr=False)
 
     @property
     def better_thresholds(self) -> dict[str, float]:
@@ -147,6 +147,11 @@ class FitReport:
             last = self.losses[-_LAST:]
             mean = sum(last) / len(last)
             yield f"loss {self.losses[0]:.3f} at first, {mean:.3f} over the last {len(last)} steps"
+        if self.before is not None and self.best is not None and self.best.score < self.before.score:
+            yield (
+                f"the dev set says that the model was better before: {100 * self.before.score:.1f}, and "
+                f"{100 * self.best.score:.1f} now; try lower rates, or more examples"
+            )
         yield (
             f"{self.method}: {self.n_trained:,} of {self.n_parameters:,} numbers trained "
             f"in {self.seconds / 60:.1f} minutes"

@@ -1,7 +1,6 @@
 """Rows of examples of any task, and of what is replayed, each with its share."""
 
 import json
-from array import array
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,17 +11,17 @@ from gliner_mt.labels import LabelEncoding
 from gliner_mt.train.drawing import (
     Draw,
     DrawClasses,
-    DrawQuestions,
     DrawRelations,
     TaskRows,
+    asked_questions,
     draw_summary,
     draw_tuples,
-    questionnaires,
+    related_examples,
 )
 from gliner_mt.train.entities import Source, entity_rows
-from gliner_mt.train.examples import ByTask, Chosen
+from gliner_mt.train.examples import ByTask
 from gliner_mt.train.sampling import LabelNames, RowSource, SamplingConfig
-from gliner_mt.types import Example, QAExample, RelationExample
+from gliner_mt.types import Example
 
 Names = Mapping[str, LabelNames]
 _Drawn = tuple[Sequence[Any], Draw[Any]]
@@ -77,22 +76,17 @@ def read_names(path: Path) -> Names:
         raise ConfigError(f"names is {path}, which cannot be read: {error}; expected a JSON file.") from error
     if not isinstance(values, dict):
         raise ConfigError(f"{path} holds a {type(values).__name__}; expected an object, label → names.")
-    return {label: from_mapping(LabelNames, value, f"{path}: {label}") for label, value in values.items()}
-
-
-def _related(examples: Sequence[RelationExample], sampling: SamplingConfig) -> _Drawn:
-    places = array("Q", (n for n, one in enumerate(examples) if len(one.entities) > 1))
-    return (Chosen(examples, places) if places else examples), DrawRelations({}, sampling)
-
-
-def _asked(examples: Sequence[QAExample], sampling: SamplingConfig) -> _Drawn:
-    others = sorted({one.question for one in examples})
-    return questionnaires(examples), DrawQuestions(others, sampling)
+    named = {label: from_mapping(LabelNames, value, f"{path}: {label}") for label, value in values.items()}
+    for label, names in named.items():
+        for alias in names.aliases:
+            if not isinstance(alias, str) or not alias.strip():
+                raise ConfigError(f"{path}: {label}.aliases has {alias!r}; expected names.")
+    return named
 
 
 _DRAWS: Mapping[str, Callable[[Sequence[Any], SamplingConfig], _Drawn]] = {
-    "relations": _related,
-    "answer": _asked,
+    "relations": lambda examples, sampling: (related_examples(examples), DrawRelations({}, sampling)),
+    "answer": asked_questions,
     "triples": lambda examples, _: (examples, draw_tuples),
     "summarize": lambda examples, _: (examples, draw_summary),
     "classify": lambda examples, sampling: (examples, DrawClasses(sampling)),

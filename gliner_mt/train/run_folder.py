@@ -13,6 +13,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from gliner_mt.errors import InputError
+
 _STATE, _NEW_STATE, _OLD_STATE, _PROGRESS = "state", "state.new", "state.old", "progress.json"
 _BEST, _LOG = "best.safetensors", "log.jsonl"
 
@@ -23,7 +25,10 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        path.mkdir(parents=True, exist_ok=True)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"there can be no run in {path}: {error}; choose another folder.") from error
 
     def latest(self) -> Path | None:
         """Return the folder of the last whole checkpoint."""

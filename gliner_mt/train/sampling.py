@@ -11,6 +11,14 @@ from gliner_mt.labels import LabelEncoding
 from gliner_mt.train.questions import QuestionRow, TrainBatch, question_batch
 
 _LOWER_CASE, _CAPITALS = 1, 4
+_LEAST = {
+    "row_tokens": 8,
+    "question_tokens": 8,
+    "max_labels": 2,
+    "max_questions": 1,
+    "foreign": 0,
+    "rows_per_pool": 1,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +34,8 @@ class SamplingConfig:
     """How rows are drawn.
 
     Attributes:
-        row_tokens: sub-words that a row of entities is to have, prompt included; a text is cut at two thirds.
+        row_tokens: sub-words that a row of entities is to have, prompt included; texts of more than two
+            thirds of that are read in parts, another one each time.
         question_tokens: sub-words that a row of another task may have, prompt included.
         packed: chance that a row holds several texts of its set under one prompt, up to half of `row_tokens`.
         max_labels: labels of a row at most; how many is drawn anew for each row.
@@ -52,11 +61,17 @@ class SamplingConfig:
     rows_per_pool: int = 512
 
     def __post_init__(self) -> None:
-        if self.max_labels < 2:
-            raise ConfigError(f"max_labels is {self.max_labels}; expected at least 2.")
+        for name, least in _LEAST.items():
+            if getattr(self, name) < least:
+                raise ConfigError(f"{name} is {getattr(self, name)}; expected at least {least}.")
         for name in ("packed", "alias", "described", "lower", "upper"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ConfigError(f"{name} is {getattr(self, name)}; expected a chance from 0 to 1.")
+
+    @property
+    def text_tokens(self) -> int:
+        """Sub-words of the text in a row of entities at most."""
+        return self.row_tokens * 2 // 3
 
 
 class RowSource(Protocol):
