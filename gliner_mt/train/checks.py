@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import Enum
-from itertools import accumulate
 from operator import itemgetter
 from typing import Any, final
 
@@ -235,12 +234,12 @@ class Checks:
         """Check an example of the training set."""
         self._n_train += 1
         where = f"train, example {number:,}"
-        self._check(example, where)
+        places = self._check(example, where)
+        if self._row_tokens is not None and self._is_long(example.text, places, self._row_tokens):
+            self._add(Problem.LONG, _opening(where, example.text))
         for label in example.labels:
             self._labels.setdefault(label, 0)
         self._labels.update(entity.label for entity in example.entities)
-        if self._row_tokens is not None and self._is_long(example.text, self._row_tokens):
-            self._add(Problem.LONG, _opening(where, example.text))
         if hash(example.text) in self._dev_texts:
             self._add(Problem.LEAKED, _opening(where, example.text))
 
@@ -271,7 +270,8 @@ class Checks:
         if place is not None and len(shown) < _SHOWN:
             shown.append(place)
 
-    def _check(self, example: Example, where: str) -> None:
+    def _check(self, example: Example, where: str) -> list[_Place]:
+        """Check an example of either set; return the places of its words."""
         places = list(word_places(example.text))
         if not any(self._seen(example.text, [place]) for place in places):
             self._add(Problem.NO_WORDS, _opening(where, example.text))
@@ -285,6 +285,7 @@ class Checks:
                 self._add(problem, _excerpt(where, example.text, entity))
         for problem, entity in _company(example.entities, nested=self._nested):
             self._add(problem, _excerpt(where, example.text, entity))
+        return places
 
     def _place(self, entity: Entity, text: str, places: Sequence[_Place]) -> Iterator[Problem]:
         if not 0 <= entity.start < entity.end <= len(text):
@@ -302,14 +303,15 @@ class Checks:
 
     def _seen(self, text: str, places: Sequence[_Place]) -> list[_Place]:
         """Return the places of those words that have sub-words, as `WordTokenizer.encode` yields them."""
-        ids = self._tokenizer.words([text[start:end] for start, end in places])
-        return [place for place, known in zip(places, ids, strict=True) if known]
+        return [place for place, known in zip(places, self._ids(text, places), strict=True) if known]
 
-    def _is_long(self, text: str, room: int) -> bool:
+    def _ids(self, text: str, places: Sequence[_Place]) -> list[tuple[int, ...]]:
+        return self._tokenizer.words([text[start:end] for start, end in places])
+
+    def _is_long(self, text: str, places: Sequence[_Place], room: int) -> bool:
         if len(text) <= room:
             return False
-        sizes = accumulate(len(word.ids) for word in self._tokenizer.encode(text, room))
-        return any(size > room for size in sizes)
+        return len(places) > room or sum(map(len, self._ids(text, places))) > room
 
 
 def _can_be_asked(label: str) -> bool:
