@@ -61,13 +61,11 @@ def calibrate(  # noqa: PLR0913 - one parameter an option
     """Fit a model's temperature and thresholds to annotated texts."""
     with reporting() as messages:
         from gliner_mt.extractor import Extractor
-        from gliner_mt.train.examples import by_task, open_examples
+        from gliner_mt.train.examples import entity_examples, open_examples
 
         if plot is not None and (plot.is_dir() or not plot.parent.is_dir()):
             raise InputError(f"cannot write {plot}; expected a file in a folder that is there.")
-        examples = by_task(open_examples(dev, format_named(form)), dev).get("ner")
-        if examples is None:
-            raise InputError(f"{dev} has no texts with entities; they are what thresholds are fitted to.")
+        examples = entity_examples(open_examples(dev, format_named(form)), dev)
         extractor = Extractor.load(model, adapter=adapter, device=device, local_files_only=local_files_only)
         fitted = extractor.calibrate(examples, beta=beta, least=least)
         if adapter is None:

@@ -1,6 +1,6 @@
 """The object that users hold: load a model, ask it about texts, save it."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -26,7 +26,6 @@ from gliner_mt.model import SpanMatcher
 from gliner_mt.prompting import PROMPTINGS
 from gliner_mt.tasks import Kind, LabelSpec, Queries, Task, parse_labels
 from gliner_mt.tokenization import WordTokenizer
-from gliner_mt.types import Example
 
 if TYPE_CHECKING:
     from gliner_mt.train.examples import Given
@@ -199,7 +198,7 @@ class Extractor:
         else:
             vectors.keep(prompts, Path(path).expanduser())
 
-    def calibrate(self, dev: Sequence[Example], *, beta: float = 1.0, least: int = 30) -> Calibration:
+    def calibrate(self, dev: "Given", *, beta: float = 1.0, least: int = 30) -> Calibration:
         """Fit scores and thresholds to annotated examples, and use them from here on.
 
         Logits are divided by one temperature, so that scores tell the chance of being right. The threshold
@@ -209,16 +208,19 @@ class Extractor:
         that callers give come first.
 
         Args:
-            dev: examples that the model was not trained on; 200 or more.
+            dev: examples that the model was not trained on, or a file of them; 200 or more.
             beta: how much more recall counts than precision.
             least: annotated spans that a label needs for a threshold of its own.
 
         Raises:
             InputError: no annotated span was found; or a `beta` that is not above 0.
         """
-        decisions, n_gold = decisions_of(dev, predict(self, dev, threshold=FLOOR))
+        from gliner_mt.train.examples import entity_examples
+
+        examples, current = entity_examples(dev, "dev"), self.thresholds
+        decisions, n_gold = decisions_of(examples, predict(self, examples, threshold=FLOOR))
         fitted = calibrate(
-            decisions, n_gold, beta=beta, least=least, current=self.thresholds, n_examples=len(dev)
+            decisions, n_gold, beta=beta, least=least, current=current, n_examples=len(examples)
         )
         self._engine.calibrate(self._in_use, fitted.thresholds)
         return fitted

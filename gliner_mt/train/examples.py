@@ -132,6 +132,18 @@ def by_task(
     return {task: Chosen(examples, at) for task, at in places.items()}
 
 
+def entity_examples(given: Given, what: str) -> Sequence[Example]:
+    """Return the examples with entities.
+
+    Raises:
+        InputError: there are none; `what` says whose they are.
+    """
+    examples: Sequence[Example] = by_task(open_examples(given), what).get("ner", ())
+    if not examples:
+        raise InputError(f"{what} has no texts with entities; they are what thresholds are fitted to.")
+    return examples
+
+
 def some_of(examples: Sequence[T], limit: int | None) -> Sequence[T]:
     """Return `limit` of the examples, always the same ones, in their order; None is all."""
     if limit is None or len(examples) <= limit:
