@@ -24,7 +24,7 @@ from gliner_mt.train.checks import Checks
 from gliner_mt.train.examples import by_task, open_examples
 from gliner_mt.train.fit_config import FitConfig
 from gliner_mt.train.fit_sets import checking
-from gliner_mt.train.loop import LoopConfig
+from gliner_mt.train.loop_config import LoopConfig
 from gliner_mt.types import AnyExample
 
 

@@ -38,7 +38,8 @@ from gliner_mt.heads import Gold
 from gliner_mt.model import SpanMatcher
 from gliner_mt.text import split_words
 from gliner_mt.tokenization import WordTokenizer, word_span
-from gliner_mt.train.loop import LoopConfig, Run
+from gliner_mt.train.loop import Run
+from gliner_mt.train.loop_config import LoopConfig
 from gliner_mt.train.loss import matcher_loss
 from gliner_mt.train.optimizer import rate_at
 from gliner_mt.train.questions import TrainBatch

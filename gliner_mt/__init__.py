@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from gliner_mt.adapters.tuning import Tuning
     from gliner_mt.extractor import Extractor
     from gliner_mt.train.fit_config import FitConfig
-    from gliner_mt.train.loop import LoopConfig
+    from gliner_mt.train.loop_config import LoopConfig
 
 __version__ = "0.1.0"
 
@@ -62,7 +62,7 @@ __all__ = [
 _ON_FIRST_USE = {
     "Extractor": "gliner_mt.extractor",
     "FitConfig": "gliner_mt.train.fit_config",
-    "LoopConfig": "gliner_mt.train.loop",
+    "LoopConfig": "gliner_mt.train.loop_config",
     "Tuning": "gliner_mt.adapters.tuning",
 }
 

@@ -19,7 +19,8 @@ from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, Pr
 
 from gliner_mt.config import from_yaml
 from gliner_mt.train.data import read_texts
-from gliner_mt.train.loop import LoopConfig, Run
+from gliner_mt.train.loop import Run
+from gliner_mt.train.loop_config import LoopConfig
 from gliner_mt.train.texts import PackedTexts
 
 PAD, BOS = "<pad>", "<s>"

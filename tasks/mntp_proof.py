@@ -19,7 +19,8 @@ from gliner_mt.formats.records import read_examples
 from gliner_mt.model import SpanMatcher
 from gliner_mt.new import NewModel, new_model
 from gliner_mt.train.entities import Source, entity_rows
-from gliner_mt.train.loop import LoopConfig, Run
+from gliner_mt.train.loop import Run
+from gliner_mt.train.loop_config import LoopConfig
 from gliner_mt.train.loss import matcher_loss
 from gliner_mt.train.sampling import RowSampler, SamplingConfig
 from gliner_mt.types import Example

@@ -22,7 +22,8 @@ from gliner_mt.evaluation.ner import best_threshold, micro_f1_by_threshold
 from gliner_mt.extractor import Extractor
 from gliner_mt.model import SpanMatcher
 from gliner_mt.new import NewModel, new_model
-from gliner_mt.train.loop import LoopConfig, Run
+from gliner_mt.train.loop import Run
+from gliner_mt.train.loop_config import LoopConfig
 from gliner_mt.train.loss import matcher_loss
 from gliner_mt.train.sampling import RowSampler, SamplingConfig
 from tasks.ner import dev_sets

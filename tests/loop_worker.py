@@ -20,7 +20,8 @@ from gliner_mt.batch import Collator
 from gliner_mt.build import build_model
 from gliner_mt.model import SpanMatcher
 from gliner_mt.tokenization import WordTokenizer
-from gliner_mt.train.loop import LoopConfig, Run
+from gliner_mt.train.loop import Run
+from gliner_mt.train.loop_config import LoopConfig
 from gliner_mt.train.loss import matcher_loss
 from gliner_mt.train.questions import QuestionRow, TrainBatch, question_batch
 

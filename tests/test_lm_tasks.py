@@ -10,7 +10,7 @@ from tiny_models import TEXTS
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from gliner_mt.new import NewModel
-from gliner_mt.train.loop import LoopConfig
+from gliner_mt.train.loop_config import LoopConfig
 from tasks import causal_lm, mntp_proof
 
 LOOP = LoopConfig(steps=20, batch_tokens=128, lr_backbone=5e-3, precision="no", save_every=10)

@@ -22,7 +22,8 @@ from gliner_mt.backbones.attention import use_attention
 from gliner_mt.build import build_model
 from gliner_mt.errors import CheckpointError, ConfigError, TrainingError
 from gliner_mt.tokenization import WordTokenizer
-from gliner_mt.train.loop import LoopConfig, Run
+from gliner_mt.train.loop import Run
+from gliner_mt.train.loop_config import LoopConfig
 from gliner_mt.train.loss import matcher_loss
 from gliner_mt.train.run_folder import plain
 
@@ -288,6 +289,18 @@ def test_a_full_disk_leaves_the_last_checkpoint(tmp_path: Path) -> None:
     assert again.resume()
     assert again.step == 3
     assert again.train(nothing) == expected[3:]
+
+
+def test_a_disk_that_is_full_from_the_start(tmp_path: Path) -> None:
+    _, run = tiny_run(tmp_path)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (600, limits[1]))
+    try:
+        with pytest.raises(CheckpointError, match=r"step 3 cannot be written.*There is none before it; free"):
+            run.train(nothing)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_checkpoint_of_another_model(tmp_path: Path) -> None:

@@ -29,7 +29,8 @@ from gliner_mt.config import from_mapping
 from gliner_mt.errors import CheckpointError, ConfigError, InputError
 from gliner_mt.train.adapt import AdaptConfig, LoraSettings, adapt
 from gliner_mt.train.data import read_texts
-from gliner_mt.train.loop import LoopConfig, Run
+from gliner_mt.train.loop import Run
+from gliner_mt.train.loop_config import LoopConfig
 from gliner_mt.train.mntp import MaskedBatch, Masker, MaskingConfig, NextTokenModel, mntp_loss
 from gliner_mt.train.texts import PackedTexts, TextFiles
 from tasks.causal_lm import ids_only, train_tokenizer

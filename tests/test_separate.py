@@ -50,7 +50,8 @@ from gliner_mt.new import NewModel, new_model
 from gliner_mt.tasks import NER
 from gliner_mt.tokenization import WordTokenizer
 from gliner_mt.train.entities import Source, entity_rows
-from gliner_mt.train.loop import LoopConfig, Run
+from gliner_mt.train.loop import Run
+from gliner_mt.train.loop_config import LoopConfig
 from gliner_mt.train.loss import matcher_loss, span_loss
 from gliner_mt.train.sampling import RowSampler
 

@@ -21,7 +21,8 @@ from gliner_mt.metrics import entity_f1
 from gliner_mt.model import SpanMatcher
 from gliner_mt.tokenization import WordTokenizer
 from gliner_mt.train.entities import Source, entity_rows
-from gliner_mt.train.loop import LoopConfig, Run
+from gliner_mt.train.loop import Run
+from gliner_mt.train.loop_config import LoopConfig
 from gliner_mt.train.loss import matcher_loss, span_loss
 from gliner_mt.train.questions import TrainBatch
 from gliner_mt.train.sampling import RowSampler, SamplingConfig

@@ -29,7 +29,8 @@ from gliner_mt.heads import Gold
 from gliner_mt.metrics import entity_f1
 from gliner_mt.model import SpanMatcher
 from gliner_mt.tokenization import WordTokenizer
-from gliner_mt.train.loop import LoopConfig, Run
+from gliner_mt.train.loop import Run
+from gliner_mt.train.loop_config import LoopConfig
 from gliner_mt.train.loss import matcher_loss, span_loss
 
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")  # by importing DeBERTa

@@ -5,7 +5,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from gliner_mt.train.loop import LoopConfig, Run
+from gliner_mt.train.loop import Run
+from gliner_mt.train.loop_config import LoopConfig
 
 PLAIN = LoopConfig(steps=8, save_every=3, precision="no", lr_backbone=1e-2, lr_heads=3e-2, accumulate=2)
 

@@ -11,7 +11,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from gliner_mt.backbones.families import family_of, position_limit
 from gliner_mt.backbones.loading import load_language_model
 from gliner_mt.errors import ConfigError, InputError
-from gliner_mt.train.loop import LoopConfig, Run
+from gliner_mt.train.loop import Run
+from gliner_mt.train.loop_config import LoopConfig
 from gliner_mt.train.mntp import Masker, MaskingConfig, NextTokenModel, mntp_loss
 from gliner_mt.train.texts import PackedTexts, TextFiles
 

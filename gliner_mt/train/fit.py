@@ -9,7 +9,7 @@ from accelerate import PartialState
 from accelerate.utils import extract_model_from_parallel
 
 from gliner_mt.adapters import Tuned
-from gliner_mt.checkpoint.native import save_model, write_whole
+from gliner_mt.checkpoint.native import save_model
 from gliner_mt.config import ModelConfig, Thresholds
 from gliner_mt.model import SpanMatcher
 from gliner_mt.tasks import Kind
@@ -19,12 +19,12 @@ from gliner_mt.train.fit_config import FitConfig
 from gliner_mt.train.fit_run import start_run
 from gliner_mt.train.fit_sets import Base, Sets, check_model, show_odd
 from gliner_mt.train.judging import DevLog, dev_score, measure, retained
-from gliner_mt.train.report import FitReport
+from gliner_mt.train.report import FitReport, size_of
 
 if TYPE_CHECKING:
     from gliner_mt.extractor import Extractor
 
-MODEL, ADAPTER, REPORT, DEV = "model", "adapter", "report.json", "dev.jsonl"
+MODEL, ADAPTER, DEV = "model", "adapter", "dev.jsonl"
 
 _KINDS = {"relations": Kind.RELATIONS, "answer": Kind.ANSWERS}
 
@@ -73,10 +73,10 @@ def fit(base: Base, sets: Sets, config: FitConfig, out: Path, *, resume: bool, s
     PartialState().wait_for_everyone()
     report = FitReport(
         folder=folder,
+        size=size_of(folder),
         method=base.tuning.method,
         n_trained=sum(p.numel() for p in best.parameters() if p.requires_grad),
         n_parameters=sum(p.numel() for p in base.model.parameters()),
-        size=sum(path.stat().st_size for path in folder.iterdir()),
         seconds=seconds,
         losses=tuple(losses),
         dev=tuple(log.scores),
@@ -86,7 +86,7 @@ def fit(base: Base, sets: Sets, config: FitConfig, out: Path, *, resume: bool, s
         checks=sets.checks,
     )
     if first:
-        write_whole(out / REPORT, lambda path: path.write_text(report.to_json() + "\n", encoding="utf-8"))
+        report.write(out)
     return Fitted(fitted, best, report)
 
 

@@ -7,7 +7,7 @@ import torch
 from gliner_mt.adapters import Tuning
 from gliner_mt.adapters.folder import AdapterFolder
 from gliner_mt.errors import CheckpointError, ConfigError
-from gliner_mt.train.loop import LoopConfig
+from gliner_mt.train.loop_config import LoopConfig
 from gliner_mt.train.loss import LossConfig
 from gliner_mt.train.sampling import SamplingConfig
 

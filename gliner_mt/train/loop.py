@@ -21,6 +21,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from gliner_mt.errors import CheckpointError, ConfigError, TrainingError
 from gliner_mt.train.averaging import WeightAverage, put_weights, trained_weights
 from gliner_mt.train.gradients import Gradients
+from gliner_mt.train.loop_config import LoopConfig
 from gliner_mt.train.optimizer import make_optimizer, rate_at
 from gliner_mt.train.progress import training_bar
 from gliner_mt.train.run_folder import RunFolder
@@ -29,77 +30,10 @@ from gliner_mt.train.stopping import StopRequest
 
 _LOG_EVERY = 10
 _AVERAGE = "average.safetensors"
-_RANGES = {
-    "lr_backbone": (0.0, 100.0),
-    "lr_heads": (0.0, 100.0),
-    "warmup": (0.0, 1.0),
-    "weight_decay": (0.0, 100.0),
-    "max_grad_norm": (1e-6, 1e6),
-    "seed": (0, 2**32 - 1),
-}
 _IN_PARTS = (DistributedType.FSDP, DistributedType.DEEPSPEED)
 
 ModelT = TypeVar("ModelT", bound=nn.Module)
 BatchT = TypeVar("BatchT")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LoopConfig:
-    """How the weights are moved.
-
-    Attributes:
-        steps: optimizer steps in all.
-        batch_tokens: sub-words of a batch at most, padding counted.
-        accumulate: batches to a step. Several processes share them: a run is the same on one or on eight.
-        lr_backbone: peak learning rate of the backbone.
-        lr_heads: peak learning rate of everything else; a language model is all backbone.
-        warmup: share of the steps in which rates rise from 0; they then fall linearly to 0.
-        weight_decay: of matrices; vectors (biases, norms) have none.
-        max_grad_norm: gradients are clipped to this norm.
-        precision: `no`, `bf16` or `fp16`.
-        checkpoint_layers: keep only the inputs of layers and compute the rest anew for the gradient: less
-            memory, about a third more time.
-        compile: compile the backbone's layers with this backend of torch.compile, such as `inductor`.
-        ema: decay of an average of the weights, such as 0.999; the average is scored and saved.
-        patience: checkpoints without a better score after which the run ends.
-        save_every: steps between checkpoints.
-        log_with: where else loss and score are logged, such as `tensorboard` or `wandb`.
-        seed: of weights, sampling and dropout.
-        deterministic: on GPUs too, take kernels that add in one order, and fail where there is none.
-    """
-
-    steps: int
-    batch_tokens: int = 4096
-    accumulate: int = 1
-    lr_backbone: float = 1e-4
-    lr_heads: float = 5e-4
-    warmup: float = 0.05
-    weight_decay: float = 0.01
-    max_grad_norm: float = 1.0
-    precision: str = "bf16"
-    checkpoint_layers: bool = False
-    compile: str | None = None
-    ema: float | None = None
-    patience: int | None = None
-    save_every: int = 250
-    log_with: tuple[str, ...] = ()
-    seed: int = 0
-    deterministic: bool = False
-
-    def __post_init__(self) -> None:
-        if self.precision not in ("no", "bf16", "fp16"):
-            raise ConfigError(f"precision is {self.precision!r}; expected 'no', 'bf16' or 'fp16'.")
-        for name in ("steps", "batch_tokens", "accumulate", "save_every", "patience"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ConfigError(f"{name} is {value}; expected at least 1.")
-        for name, (least, most) in _RANGES.items():
-            if not least <= getattr(self, name) <= most:
-                raise ConfigError(
-                    f"{name} is {getattr(self, name)}; expected a number from {least} to {most}."
-                )
-        if self.ema is not None and not 0.0 < self.ema < 1.0:
-            raise ConfigError(f"ema is {self.ema}; expected a decay between 0 and 1, such as 0.999.")
 
 
 class BatchSource(Protocol[BatchT]):
@@ -210,7 +144,7 @@ class Run(Generic[ModelT, BatchT]):
 
         Raises:
             TrainingError: a loss or gradient that is no number, or a row that does not fit into memory.
-            CheckpointError: a checkpoint cannot be written; the last one is whole.
+            CheckpointError: a checkpoint cannot be written; the one before it is whole.
             KeyboardInterrupt: after Ctrl-C, when the step is done and its checkpoint written.
         """
         config, losses, steps = self._config, [], self._steps()
@@ -350,10 +284,15 @@ class Run(Generic[ModelT, BatchT]):
         try:
             yield
         except (OSError, RuntimeError, SafetensorError) as error:
-            self._folder.clear()
+            folder = self._folder
+            folder.clear()
+            left = (
+                "There is none before it; free some space, and begin anew"
+                if folder.latest() is None
+                else "The last one there is whole; free some space, and the same run goes on from it"
+            )
             raise CheckpointError(
-                f"the checkpoint of step {self.step} cannot be written to {self._folder.path}: {error}. The "
-                "last one there is whole. Free some space, and the same run goes on from it."
+                f"the checkpoint of step {self.step} cannot be written to {folder.path}: {error}. {left}."
             ) from error
 
     def _score(self, after_save: Callable[[int, ModelT], float | None]) -> None:

@@ -2,12 +2,13 @@
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
+from accelerate import PartialState
 
 from gliner_mt.adapters import Tuning
 from gliner_mt.config import from_mapping, nearest, read_yaml
@@ -18,9 +19,9 @@ from gliner_mt.new import NewModel, new_model
 from gliner_mt.train.examples import open_examples
 from gliner_mt.train.fit import MODEL
 from gliner_mt.train.fit_config import FitConfig, default_loop
-from gliner_mt.train.loop import LoopConfig
+from gliner_mt.train.loop_config import LoopConfig
 from gliner_mt.train.loss import LossConfig
-from gliner_mt.train.report import FitReport
+from gliner_mt.train.report import FitReport, size_of
 from gliner_mt.train.sampling import SamplingConfig
 
 AUTO = "auto"
@@ -156,8 +157,15 @@ def run_recipe(
         resume=resume,
         strict=strict,
     )
-    if config.new is not None and extractor.adapters:
-        extractor.save(out / MODEL)
+    if config.new is None or not extractor.adapters:
+        return report
+    first, folder = PartialState().is_main_process, out / MODEL
+    if first:
+        extractor.save(folder)
+    PartialState().wait_for_everyone()
+    report = replace(report, folder=folder, size=size_of(folder))
+    if first:
+        report.write(out)
     return report
 
 

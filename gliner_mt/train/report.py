@@ -11,8 +11,11 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from gliner_mt.checkpoint.native import write_whole
 from gliner_mt.render import visible
 from gliner_mt.train.checks import Report
+
+REPORT = "report.json"
 
 _LAST = 50
 _WORTH_A_CHANGE = 0.005
@@ -69,11 +72,11 @@ class FitReport:
     """What came of a training.
 
     Attributes:
-        folder: what `Extractor.load` takes: a model, or (`method` other than `full`) an adapter.
+        folder: what `Extractor.load` takes: a model, or an adapter.
+        size: bytes of the folder.
         method: what was trained, as in `Tuning`.
         n_trained: numbers that were trained.
         n_parameters: numbers of the model.
-        size: bytes of the folder.
         seconds: how long training took, dev scores included; of a run that was taken up, since then.
         losses: the loss of each step; of a run that was taken up, of the steps since.
         dev: scores on the dev set at each checkpoint.
@@ -84,10 +87,10 @@ class FitReport:
     """
 
     folder: Path
+    size: int
     method: str
     n_trained: int
     n_parameters: int
-    size: int
     seconds: float
     losses: tuple[float, ...]
     dev: tuple[DevScore, ...]
@@ -120,6 +123,10 @@ class FitReport:
     def to_json(self) -> str:
         """Return it as JSON."""
         return json.dumps(self.as_dict(), ensure_ascii=False, indent=2)
+
+    def write(self, out: Path) -> None:
+        """Keep it in the folder of the run."""
+        write_whole(out / REPORT, lambda path: path.write_text(self.to_json() + "\n", encoding="utf-8"))
 
     def table(self) -> Group:
         """Return it for a terminal: dev scores by step, retention, where the result is."""
@@ -158,6 +165,11 @@ class FitReport:
         )
         thresholds = ", ".join(f"{kind} {threshold:.4g}" for kind, threshold in self.thresholds.items())
         yield f"{self.folder} ({self.size / 1e6:.1f} MB), default thresholds: {thresholds}"
+
+
+def size_of(folder: Path) -> int:
+    """Return the bytes of the files in a folder."""
+    return sum(path.stat().st_size for path in folder.iterdir())
 
 
 def _table(*columns: str) -> Table:
