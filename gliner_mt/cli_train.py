@@ -1,6 +1,5 @@
 """The command `gliner-mt train`: fine-tune a model as a YAML file says."""
 
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -77,6 +76,7 @@ def train(  # noqa: PLR0913 - one parameter an option
 ) -> None:
     """Fine-tune a model on your own examples."""
     with reporting() as messages:
+        from gliner_mt.train.processes import speaks
         from gliner_mt.train.recipe import read_recipe, run_recipe  # torch comes with it, and not before
 
         recipe = read_recipe(config, changes or ())
@@ -89,15 +89,14 @@ def train(  # noqa: PLR0913 - one parameter an option
             adapter=adapter or recipe.adapter,
         )
         folder = Path("runs") / config.stem if out is None else out
-        speaks = os.environ.get("RANK", "0") == "0"  # of several processes, one
         try:
             report = run_recipe(
                 recipe, folder, resume=resume, strict=strict, local_files_only=local_files_only
             )
         except KeyboardInterrupt as stop:
-            said = (f"{stop} Go on with --resume.",) if stop.args and speaks else ()
+            said = (f"{stop} Go on with --resume.",) if stop.args and speaks() else ()
             raise KeyboardInterrupt(*said) from None
-        if not speaks:
+        if not speaks():
             return
         file = standard_output(errors="replace")
         Screen(file=file, highlight=False, width=None if file.isatty() else _FILE_WIDTH).print(report.table())

@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 from test_fit import write
+from tiny_backbones import tiny
 from tiny_examples import EXAMPLES
 from tiny_models import tiny_config
 from torch import Tensor
+from transformers import PreTrainedTokenizerFast
 from typer.testing import CliRunner
 
 from gliner_mt import NER, Extractor
@@ -21,7 +23,7 @@ from gliner_mt.tokenization import WordTokenizer
 from gliner_mt.train import fit_run
 from gliner_mt.train.loss import matcher_loss
 from gliner_mt.train.questions import TrainBatch
-from gliner_mt.train.recipe import TrainConfig, read_recipe
+from gliner_mt.train.recipe import TrainConfig, read_recipe, run_recipe
 
 RECIPE = """
 tuning: {method: lora, rank: 4, alpha: 8}
@@ -54,6 +56,7 @@ def test_an_adapter_is_trained_and_loaded(folder: Path) -> None:
     files = ["--train", some, "--dev", some, "--out", str(out)]
     printed = run(folder, *files, "--set", f"retention.same={some}", "--set", "loop.lr_backbone=2e-3")
     assert "kept" in printed
+    assert "warning: retention set 'same' is the training set" in printed
     assert "same micro F1 4" in printed
     assert "lora: " in printed
     report = json.loads((out / "report.json").read_text(encoding="utf-8"))
@@ -86,6 +89,19 @@ def test_other_formats_and_all_weights(folder: Path, monkeypatch: pytest.MonkeyP
     printed = run(folder, "--train", "some.conll", "--from", "bio", *changes)
     assert "full: " in printed
     assert Extractor.load(Path("runs/tiny/model")).info()["widest span"] == "4 words"
+
+
+def test_a_new_model_is_reported_whole(folder: Path, tokenizer: WordTokenizer) -> None:
+    backbone, out = folder / "backbone", folder / "mine"
+    tiny("bert").save_pretrained(backbone)
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer.tokenizer, pad_token="[PAD]").save_pretrained(backbone)
+    changes = (f"new.backbone={backbone}", "new.max_tokens=64", f"train={folder / 'some.jsonl'}")
+    report = run_recipe(read_recipe(folder / "tiny.yaml", changes), out, resume=False, strict=False)
+    kept = json.loads((out / "report.json").read_text(encoding="utf-8"))
+    assert (kept["folder"], kept["size"]) == (str(report.folder), report.size)
+    assert report.folder == out / "model"
+    assert report.size > sum(path.stat().st_size for path in (out / "adapter").iterdir())
+    assert Extractor.load(report.folder).extract("ada met bob", NER(["person"], threshold=0.0))
 
 
 def test_ctrl_c_says_how_to_go_on(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -113,6 +113,20 @@ def test_questions_of_other_texts_have_no_answer() -> None:
     assert seen == {"who runs Acme?", "who sang?"}
 
 
+def test_many_questions_leave_room_for_the_text(tokenizer: WordTokenizer) -> None:
+    asked = [
+        QAExample(TEXT, f"{who} met bob in the north of new york", (at(TEXT, "Ada"),)) for who in "abcde"
+    ]
+    sampling = SamplingConfig(max_questions=5, question_tokens=60)
+    labels = build_labels(tiny_config(labels="parallel"), tokenizer)
+    draw = DrawQuestions((), sampling)
+    rows = TaskRows(questionnaires(asked), draw, 1.0, labels, sampling, max_width=4)
+    drawn = [rows.row(random) for random in RANDOMS]
+    assert all(len(one.row.prompt.ids) <= 45 and len(one.row) <= 60 and one.row.words for one in drawn)
+    assert {one.n_free for one in drawn} > {1, 2}
+    assert all({label for _, _, label in one.gold} == set(range(one.n_free)) for one in drawn)
+
+
 def test_tuples_are_asked_by_the_roles_of_their_arguments() -> None:
     text = "Yesterday plans were dropped in Rome."
     verb = Part("were dropped", at(text, "were dropped"))

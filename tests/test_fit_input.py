@@ -19,7 +19,7 @@ from gliner_mt.formats.records import entity_record
 from gliner_mt.tokenization import WordTokenizer
 from gliner_mt.train.examples import Given, open_examples
 from gliner_mt.train.fit_config import FitConfig
-from gliner_mt.types import Entity, Example
+from gliner_mt.types import Entity, Example, Offsets, QAExample
 
 SHORT = replace(LORA, loop=replace(LOOP, steps=2, save_every=1))
 GOOD = json.dumps(entity_record(EXAMPLES[0]))
@@ -125,3 +125,15 @@ def test_a_folder_that_is_a_file_and_names_that_are_blank(tiny: Extractor, tmp_p
     names.write_text('{"person": {"aliases": ["who", " "]}}', encoding="utf-8")
     with pytest.raises(ConfigError, match=r"names\.json: person\.aliases has ' '; expected names"):
         tiny.fit(EXAMPLES, None, replace(SHORT, names=str(names)), out=tmp_path / "mine")
+    names.write_text('{"person": {"aliases": ["who"]}, "cty": {}}', encoding="utf-8")
+    with pytest.warns(UserWarning, match=r"names\.json names 1 labels that no example has, such as 'cty'"):
+        tiny.fit(EXAMPLES, None, replace(SHORT, names=str(names)), out=tmp_path / "named")
+
+
+def test_questions_that_leave_no_room_for_a_text(tiny: Extractor, tmp_path: Path) -> None:
+    long = QAExample("ada met bob", " ".join(["who"] * 40), (Offsets(0, 3),))
+    short = QAExample("ada met bob", "who", (Offsets(0, 3),))
+    with pytest.raises(InputError, match=r"all 1 questions of train take more than \d+ sub-words; shorten"):
+        tiny.fit([long], None, SHORT, out=tmp_path / "mine")
+    with pytest.warns(UserWarning, match=r"1 questions of train take more than \d+ .* are left out"):
+        tiny.fit([long, short], None, SHORT, out=tmp_path / "mine")

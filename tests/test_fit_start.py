@@ -46,7 +46,7 @@ def test_without_a_change_the_answers_are_those_of_the_start(
     assert learnt != base
     second = extractor.fit(
         EXAMPLES, EXAMPLES, config(loop=STILL), out=tmp_path / "second", start="first",
-        retention={"same": EXAMPLES},
+        retention={"some": EXAMPLES[:3]},
     )  # fmt: skip
     assert extractor.adapters == ("first", "second")
     assert scores(extractor) == pytest.approx(learnt, abs=1e-6)
@@ -159,3 +159,19 @@ def test_a_run_that_goes_on_is_taken_up(extractor: Extractor, tmp_path: Path) ->
     assert again.losses == ()
     assert again.dev == whole.dev
     assert scores(extractor) == pytest.approx(expected, abs=1e-6)
+    extractor.use(None)
+    extractor.remove_adapter("second")
+    extractor.fit(EXAMPLES, None, config("lora"), out=tmp_path / "third", start="first")
+    for start in ("third", None):
+        with pytest.raises(InputError, match="a run with other adapter to go on from; go on with the same"):
+            extractor.fit(path, path, config("lora"), out=tmp_path / "second", start=start, resume=True)
+
+
+def test_while_an_adapter_is_merged_there_is_no_base_to_train(extractor: Extractor, tmp_path: Path) -> None:
+    extractor.fit(EXAMPLES, None, config("lora"), out=tmp_path / "first")
+    extractor.merge("first")
+    for start in ("first", None):
+        with pytest.raises(InputError, match=r"'first' is merged into the weights.*Call unmerge first"):
+            extractor.fit(EXAMPLES, None, config("lora"), out=tmp_path / "second", start=start)
+    extractor.unmerge()
+    extractor.fit(EXAMPLES, None, config("lora"), out=tmp_path / "second", start="first")

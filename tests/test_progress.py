@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from gliner_mt.train import progress
-from gliner_mt.train.progress import with_bar
+from gliner_mt.train.progress import training_bar, with_bar
 
 
 @pytest.mark.parametrize(
@@ -31,3 +31,15 @@ def test_the_bar_goes_when_reading_fails(monkeypatch: pytest.MonkeyPatch) -> Non
             1 / (2_000 - number)
     with progress.Progress(console=screen):  # rich has one at a time
         pass
+
+
+def test_a_run_that_is_done_has_no_loss(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = io.StringIO()
+    monkeypatch.setattr(progress, "Console", lambda **_: Console(file=screen, force_terminal=True, width=120))
+    with training_bar(8, 8, shown=True):
+        pass
+    assert "8/8" in screen.getvalue()
+    assert "loss" not in screen.getvalue()
+    with training_bar(8, 6, shown=True) as tell:
+        tell(7, 0.25, 0.5)
+    assert "loss 0.250, best score 0.500" in screen.getvalue()

@@ -1,4 +1,4 @@
-"""What a run was begun with. A run that is taken up goes on with the same model and the same examples."""
+"""What a run was begun with. A run that is taken up goes on with the same model, adapter and examples."""
 
 import json
 import warnings
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gliner_mt.adapters.base import base_of
+from gliner_mt.adapters.folder import AdapterFolder
 from gliner_mt.checkpoint.native import write_whole
 from gliner_mt.errors import InputError
 from gliner_mt.model import SpanMatcher
@@ -20,6 +21,17 @@ _LOOKED_AT = 64  # examples of a set that stand for all
 def digest(model: SpanMatcher) -> str:
     """Return what tells the weights of a model."""
     return base_of(model, "").digests["float32"]
+
+
+def digest_of_adapter(adapter: AdapterFolder | None) -> str | None:
+    """Return what tells the weights of an adapter, if there is one."""
+    if adapter is None:
+        return None
+    told, part = sha256(), adapter.backbone
+    for name, tensor in sorted({**adapter.heads, **({} if part is None else part.weights)}.items()):
+        told.update(f"{name} {tuple(tensor.shape)}".encode())
+        told.update(tensor.float().cpu().numpy().tobytes())
+    return told.hexdigest()
 
 
 def digest_of(examples: ByTask) -> str:
@@ -38,7 +50,7 @@ def check_same(folder: Path, begun: Mapping[str, Any], *, resume: bool) -> None:
     `begun` has digests, which have to be the same, and `settings`, of which changes are told in a warning.
 
     Raises:
-        InputError: another model, or other examples.
+        InputError: another model or adapter, or other examples.
     """
     path, now = folder / _FILE, json.loads(json.dumps(begun))
     if not resume or not path.is_file():

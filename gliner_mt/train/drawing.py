@@ -18,7 +18,7 @@ from gliner_mt.tasks.openie import ARGUMENT, OBJECT, PLACE, PREDICATE, SUBJECT, 
 from gliner_mt.tasks.relations import ANY_ENTITY
 from gliner_mt.train.entities import wordings
 from gliner_mt.train.examples import Chosen
-from gliner_mt.train.questions import Question, QuestionRow, question_row
+from gliner_mt.train.questions import Question, QuestionRow, question_row, shortened
 from gliner_mt.train.sampling import SamplingConfig
 from gliner_mt.types import (
     ClassificationExample,
@@ -55,6 +55,8 @@ class TaskRows(Generic[ExampleT]):
     def row(self, random: Random) -> QuestionRow:
         """Draw an example and what is asked of it."""
         question = self.draw(random.choice(self.examples), random)
+        if question.queries.pairs is None:
+            question = shortened(question, self.labels, self.config.prompt_tokens)
         return question_row(
             question,
             self.labels,

@@ -1,6 +1,7 @@
 """The run of a fine-tuning: a copy of the model, what of it is trained, its rows, its teacher."""
 
-import os
+import warnings
+from collections.abc import Container
 from copy import deepcopy
 from dataclasses import asdict, replace
 from functools import partial
@@ -13,15 +14,16 @@ from gliner_mt.adapters import Tuned, prepare_tuning
 from gliner_mt.build import build_labels
 from gliner_mt.errors import InputError
 from gliner_mt.model import SpanMatcher
-from gliner_mt.train.begun import check_same, digest, digest_of
+from gliner_mt.train.begun import check_same, digest, digest_of, digest_of_adapter
 from gliner_mt.train.examples import ByTask, some_of
 from gliner_mt.train.fit_config import FitConfig, default_loop
 from gliner_mt.train.fit_sets import Base, Sets, fitting
 from gliner_mt.train.loop import Run
 from gliner_mt.train.loss import build_loss, matcher_loss
+from gliner_mt.train.processes import speaks
 from gliner_mt.train.questions import TrainBatch
 from gliner_mt.train.replay import replay_examples, with_other_labels
-from gliner_mt.train.rows import Replay, read_names, row_sources
+from gliner_mt.train.rows import Names, Replay, read_names, row_sources
 from gliner_mt.train.run_folder import RunFolder
 from gliner_mt.train.sampling import RowSampler
 from gliner_mt.types import Example
@@ -45,10 +47,15 @@ def start_run(base: Base, sets: Sets, config: FitConfig, out: Path, *, resume: b
     if folder.latest() is not None and not resume:
         raise InputError(f"{out} holds a run; resume it, or choose another folder.")
     loop = config.loop or default_loop(base.tuning, sum(map(len, sets.train.values())))
-    if os.environ.get("RANK", "0") == "0":
-        own = {"model": digest(base.model), "train": digest_of(sets.train), "dev": digest_of(sets.dev)}
-        settings = asdict(replace(config, tuning=base.tuning, loop=loop))
-        check_same(folder.path, own | {"settings": settings}, resume=resume)
+    if speaks():
+        own = {
+            "model": digest(base.model),
+            "adapter to go on from": digest_of_adapter(base.start),
+            "train": digest_of(sets.train),
+            "dev": digest_of(sets.dev),
+            "settings": asdict(replace(config, tuning=base.tuning, loop=loop)),
+        }
+        check_same(folder.path, own, resume=resume)
     torch.manual_seed(loop.seed)  # what is added to a model is random at first
     model = _copied(base.model, base)
     tuned, untrained = prepare_tuning(model, base.config, base.tuning, base.name), base.model
@@ -86,11 +93,22 @@ def _place() -> torch.device:
 
 def _sampler(base: Base, sets: Sets, config: FitConfig, seed: int) -> RowSampler:
     labels = build_labels(base.config, base.tokenizer)
-    names = {} if config.names is None else read_names(Path(config.names))
+    names = _names(config.names, {} if sets.checks is None else sets.checks.labels)
     replay = Replay(_replayed(sets.train, seed) if config.replay else [], config.replay)
     sampling, width = fitting(config.sampling, base.model), base.config.max_width
     rows = row_sources(sets.train, replay, names, labels, sampling, width)
     return RowSampler(rows, labels, sampling, seed=seed)
+
+
+def _names(path: str | None, known: Container[str]) -> Names:
+    """Return what else labels may be called; labels that are not `known` are told."""
+    names = {} if path is None else read_names(Path(path))
+    unknown = [label for label in names if label not in known]
+    if unknown and speaks():
+        warnings.warn(
+            f"{path} names {len(unknown):,} labels that no example has, such as {unknown[0]!r}", stacklevel=5
+        )
+    return names
 
 
 def _replayed(train: ByTask, seed: int) -> list[list[Example]]:

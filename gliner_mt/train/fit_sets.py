@@ -1,7 +1,8 @@
 """What fine-tuning begins with: a model, and examples that are read and checked before the first step."""
 
-import os
 import sys
+import warnings
+from array import array
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import NamedTuple
@@ -17,8 +18,10 @@ from gliner_mt.config import ModelConfig
 from gliner_mt.errors import ConfigError, InputError
 from gliner_mt.model import SpanMatcher
 from gliner_mt.tokenization import WordTokenizer
+from gliner_mt.train.begun import digest_of
 from gliner_mt.train.checks import Checks, Report
-from gliner_mt.train.examples import ByTask, Given, by_task, open_examples
+from gliner_mt.train.examples import ByTask, Chosen, Given, by_task, open_examples
+from gliner_mt.train.processes import speaks
 from gliner_mt.train.sampling import SamplingConfig
 from gliner_mt.types import AnyExample, Example, RelationExample
 
@@ -64,16 +67,41 @@ def read_sets(
     """Return examples by task, checked for `base` where they have entities; each is read once.
 
     Raises:
-        InputError: a set without examples, or one that cannot be read.
+        InputError: a set without examples, or one that cannot be read, or none of its questions can be asked.
     """
-    checks = Checks(
-        base.tokenizer, base.config.max_width, row_tokens=fitting(sampling, base.model).text_tokens
-    )
+    sampling = fitting(sampling, base.model)
+    checks = Checks(base.tokenizer, base.config.max_width, row_tokens=sampling.text_tokens)
     judged = {} if dev is None else by_task(open_examples(dev), "dev", checking(checks.read_dev))
     learnt = by_task(open_examples(train), "train", checking(checks.read_train))
     held = {name: by_task(open_examples(given), name) for name, given in (retention or {}).items()}
     report = checks.report()
+    for name, examples in held.items():
+        if speaks() and digest_of(examples) == digest_of(learnt):
+            warnings.warn(
+                f"retention set {name!r} is the training set, which cannot show what is forgotten",
+                stacklevel=3,
+            )
+    room = min(base.window // 2, sampling.prompt_tokens)
+    learnt, judged = _asked(learnt, "train", base, room), _asked(judged, "dev", base, base.window // 2)
     return Sets(learnt, judged, held, report if report.n_train else None)
+
+
+def _asked(examples: ByTask, what: str, base: Base, room: int) -> ByTask:
+    """Return examples without the questions that take more than `room` sub-words, which are told."""
+    questions = examples.get("answer")
+    if questions is None:
+        return examples
+    labels = build_labels(base.config, base.tokenizer)
+    fits = (len(labels.prompt([one.question]).ids) <= room for one in questions)
+    places = array("Q", (n for n, good in enumerate(fits) if good))
+    if len(places) == len(questions):
+        return examples
+    too_long = f"{len(questions) - len(places):,} questions of {what} take more than {room} sub-words"
+    if not places:
+        raise InputError(f"all {too_long}; shorten them.")
+    if speaks():
+        warnings.warn(f"{too_long} and are left out", stacklevel=4)
+    return {**examples, "answer": Chosen(questions, places)}
 
 
 def checking(check: Callable[[int, Example], None]) -> Callable[[int, AnyExample], None]:
@@ -130,7 +158,7 @@ def show_odd(base: Base, sets: Sets, *, strict: bool) -> None:
         return
     if strict:
         report.require(strict=True)
-    if report.findings and os.environ.get("RANK", "0") == "0":
+    if report.findings and speaks():
         Console(stderr=True, width=None if sys.stderr.isatty() else _FILE_WIDTH).print(report.table())
     if sets.train.keys() == {"ner"}:
         report.require()

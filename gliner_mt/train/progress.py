@@ -1,7 +1,5 @@
 """Bars on stderr: of a run, with steps, loss, best score and time left; and of what is read before it."""
 
-import math
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -9,6 +7,8 @@ from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from gliner_mt.train.processes import speaks
 
 T = TypeVar("T")
 
@@ -27,7 +27,7 @@ def with_bar(things: Sequence[T], what: str) -> Iterator[T]:
         TimeRemainingColumn(),
         console=console,
         transient=True,
-        disable=not console.is_terminal or os.environ.get("RANK", "0") != "0",
+        disable=not (console.is_terminal and speaks()),
     )
     task, since = bar.add_task(what, total=len(things)), time.monotonic()
     try:
@@ -49,7 +49,7 @@ def training_bar(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("loss {task.fields[loss]:.3f}{task.fields[best]}"),
+        TextColumn("{task.fields[figures]}"),
         TextColumn("ETA"),
         TimeRemainingColumn(),
         console=Console(stderr=True),
@@ -57,11 +57,10 @@ def training_bar(
         disable=not shown,
     )
     with bar:
-        task = bar.add_task("training", total=steps, completed=done, loss=math.nan, best="")
+        task = bar.add_task("training", total=steps, completed=done, figures="")
 
         def tell(step: int, loss: float, best: float | None) -> None:
-            bar.update(
-                task, completed=step, loss=loss, best="" if best is None else f", best score {best:.3f}"
-            )
+            score = "" if best is None else f", best score {best:.3f}"
+            bar.update(task, completed=step, figures=f"loss {loss:.3f}{score}")
 
         yield tell

@@ -94,6 +94,23 @@ class TrainBatch(NamedTuple):
     recalled: Tensor | None = None
 
 
+def shortened(question: Question, labels: LabelEncoding, most: int) -> Question:
+    """Leave out the last questions or classes where they take more than `most` sub-words; one stays."""
+    asked = question.queries.labels
+    n = len(asked)
+    while n > 1 and len(labels.prompt([label.prompt for label in asked[:n]]).ids) > most:
+        n -= 1
+    if n == len(asked):
+        return question
+    left = {label.name for label in asked[:n]}
+    return replace(
+        question,
+        queries=replace(question.queries, labels=asked[:n]),
+        spans=tuple(one for one in question.spans if one.label in left),
+        classes=tuple(name for name in question.classes if name in left),
+    )
+
+
 def question_row(
     question: Question, labels: LabelEncoding, *, row_tokens: int, max_width: int, random: Random
 ) -> QuestionRow:

@@ -36,10 +36,11 @@ class SamplingConfig:
     Attributes:
         row_tokens: sub-words that a row of entities is to have, prompt included; texts of more than two
             thirds of that are read in parts, another one each time.
-        question_tokens: sub-words that a row of another task may have, prompt included.
+        question_tokens: sub-words that a row of another task may have, prompt included; questions and classes
+            take three quarters of that at most.
         packed: chance that a row holds several texts of its set under one prompt, up to half of `row_tokens`.
         max_labels: labels of a row at most; how many is drawn anew for each row.
-        max_questions: questions of a row at most, those of other texts among them.
+        max_questions: questions of a row at most that were put to its text.
         foreign: foreign labels or questions at most that are added as negatives to a row.
         alias: chance that a label goes by an alias; a relation, half of the time by its inverse.
         described: chance that a label goes with its description.
@@ -72,6 +73,11 @@ class SamplingConfig:
     def text_tokens(self) -> int:
         """Sub-words of the text in a row of entities at most."""
         return self.row_tokens * 2 // 3
+
+    @property
+    def prompt_tokens(self) -> int:
+        """Sub-words of the questions or classes in a row at most; the rest is for the text."""
+        return self.question_tokens * 3 // 4
 
 
 class RowSource(Protocol):
