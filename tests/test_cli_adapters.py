@@ -14,7 +14,7 @@ from gliner_mt import NER, Extractor
 from gliner_mt.checkpoint.native import save_model
 from gliner_mt.cli import app
 from gliner_mt.config import Thresholds
-from gliner_mt.formats.records import entity_record, read_examples
+from gliner_mt.formats.records import entity_record
 from gliner_mt.tokenization import WordTokenizer
 
 OWN = Thresholds(0.35, {}, {"city": 0.2})
@@ -76,7 +76,7 @@ def test_it_is_calibrated_and_written(files: Files, tmp_path: Path, adapter: boo
     assert plot.read_text(encoding="utf-8").startswith("<svg")
     base, own = files.base, files.adapter
     same = Extractor.load(base, device="cpu", adapter=own if adapter else None)
-    fitted = same.calibrate(list(read_examples(files.dev)), beta=2.0, least=5)
+    fitted = same.calibrate(files.dev, beta=2.0, least=5)
     again = Extractor.load(base if adapter else out, device="cpu", adapter=out if adapter else None)
     assert again.thresholds == fitted.thresholds
     assert again.thresholds.temperature != 1.0
