@@ -250,7 +250,8 @@ def _judged(
         for one in judged.right:
             right.append([float(label in one) for label in range(width)])
             asked.append([label in labels for label in range(width)])
-    return torch.tensor(right).reshape(-1, width), torch.tensor(asked, dtype=torch.bool).reshape(-1, width)
+    size = len(right), width  # not -1: in a batch of texts without labels the width is 0
+    return torch.tensor(right).reshape(size), torch.tensor(asked, dtype=torch.bool).reshape(size)
 
 
 def _columns(rows: Sequence[tuple[int, ...]], width: int) -> tuple[Tensor, ...]:
