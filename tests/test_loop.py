@@ -13,6 +13,7 @@ import torch
 from accelerate import tracking
 from accelerate.state import AcceleratorState
 from accelerate.tracking import LOGGER_TYPE_TO_CLASS, GeneralTracker, LoggerType
+from tiny_backbones import tiny
 from tiny_models import tiny_config
 from tiny_runs import PLAIN, Net, Numbers, nothing, squared_error, tiny_run
 from torch import Tensor, nn
@@ -369,17 +370,26 @@ def test_layers_computed_anew_change_no_loss(tokenizer: WordTokenizer, tmp_path:
 
 
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")  # torch's own
-def test_layers_are_compiled_once_for_all_lengths(tokenizer: WordTokenizer, tmp_path: Path) -> None:
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")  # by importing DeBERTa
+@pytest.mark.parametrize("family", ["bert", "deberta-v2"])  # the second has a way of its own on CPUs
+def test_layers_are_compiled_once_for_all_lengths(
+    tokenizer: WordTokenizer, tmp_path: Path, family: str
+) -> None:
     from test_train import make_sampler
 
     config = tiny_config(labels="parallel")
+    if family != "bert":
+        backbone = tiny(family).config.to_dict() | {"hidden_dropout_prob": 0.0}
+        backbone |= {"attention_probs_dropout_prob": 0.0, "vocab_size": 160}
+        config = replace(config, labels="prompt", backbone=backbone, hidden_size=backbone["hidden_size"])
     losses = []
     for backend in (None, "eager"):
         torch._dynamo.reset()
         counters.clear()
         torch.manual_seed(0)
         model = build_model(config)
-        use_attention(model.backbone.model, "packed", masked=True)
+        if family == "bert":
+            use_attention(model.backbone.model, "packed", masked=True)
         loop = LoopConfig(steps=6, batch_tokens=64, precision="no", compile=backend)
         run = Run(
             model,
@@ -391,7 +401,7 @@ def test_layers_are_compiled_once_for_all_lengths(tokenizer: WordTokenizer, tmp_
         )
         losses.append(run.train(nothing))
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
-    assert counters["stats"]["unique_graphs"] <= 2  # a batch of one row has a graph of its own
+    assert 1 <= counters["stats"]["unique_graphs"] <= 2  # a batch of one row has a graph of its own
 
 
 def test_what_cannot_be_prepared(tmp_path: Path) -> None:
