@@ -64,6 +64,16 @@ def test_a_file_that_is_not_what_it_should_be(
         list(open_examples(path))
 
 
+def test_records_that_are_left_out_are_counted(tmp_path: Path) -> None:
+    record = {"text": "ada met bob", "spans": [{"start": 0, "end": 3, "label": "person"}]}
+    answers = ("accept", "reject", "ignore", "reject")
+    (tmp_path / "some.jsonl").write_text(
+        "".join(json.dumps(record | {"answer": answer}) + "\n" for answer in answers), encoding="utf-8"
+    )
+    with pytest.warns(UserWarning, match=r"left out: 2 \(answer is 'reject'\), 1 \(answer is 'ignore'\)"):
+        assert len(open_examples(tmp_path / "some.jsonl")) == 1
+
+
 def test_a_list_of_records_is_read_and_a_folder_is_not(tmp_path: Path) -> None:
     path = tmp_path / "some.json"
     path.write_text(json.dumps([entity_record(one) for one in EXAMPLES], indent=1), encoding="utf-8")

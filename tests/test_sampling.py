@@ -129,6 +129,14 @@ def test_rows_are_examples_with_their_gold(tokenizer: WordTokenizer) -> None:
     assert seen == expected
 
 
+def test_texts_of_which_nothing_is_asked(tokenizer: WordTokenizer) -> None:
+    nothing = Example("ada met bob", (), ())
+    sampler = make_sampler(tokenizer, Source("some", [nothing, *CITIES], 1.0))
+    assert all(asked for _, asked, _ in read_rows(tokenizer, sampler))
+    ((text, asked, gold), *_) = read_rows(tokenizer, make_sampler(tokenizer, Source("none", [nothing], 1.0)))
+    assert (text, asked, gold) == (nothing.text, [], set())
+
+
 def test_no_more_labels_than_asked(tokenizer: WordTokenizer) -> None:
     many = mark("ada met bob", WORDS[:30], ada="ada", bob="bob")
     sampling = replace(NEUTRAL, max_labels=5)

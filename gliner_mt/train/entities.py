@@ -19,6 +19,9 @@ from gliner_mt.train.sampling import LabelNames, SamplingConfig
 from gliner_mt.types import Example
 
 
+_TRIES = 20
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
     """A set to draw from.
@@ -103,9 +106,14 @@ class EntityRows:
                 words += other.words
         return _Piece(words, entities, piece.labels)
 
+    def _example(self, random: Random) -> Example:
+        """Draw an example of which something is asked: others teach nothing."""
+        drawn = (random.choice(self.source.examples) for _ in range(_TRIES))
+        return next((one for one in drawn if one.labels), self.source.examples[0])
+
     def _drawn(self, random: Random) -> _Piece:
         """Draw a text, or a part of one that a row cannot hold."""
-        example = random.choice(self.source.examples)
+        example = self._example(random)
         tokenizer, room = self.labels.tokenizer, self.config.text_tokens
         part = excerpt(example.text, example.entities, tokenizer, room, random)
         words = words_within(example.text[part.start : part.end], tokenizer, room)

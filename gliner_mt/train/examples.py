@@ -1,6 +1,8 @@
 """What is learnt and judged by: examples of any task, in memory or on disk, sorted by task."""
 
+import warnings
 from array import array
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -98,11 +100,17 @@ def _is_any_task(path: Path) -> bool:
 
 def _converted(path: Path, form: Format) -> Iterator[AnyExample]:
     labels = types_of(read_annotated(path, form)) if form.closed else ()
+    left_out: Counter[str] = Counter()
     for item in read_annotated(path, form):
         if isinstance(item, InputError):
             raise item
-        if not isinstance(item, LeftOut):
+        if isinstance(item, LeftOut):
+            left_out[item.reason] += 1
+        else:
             yield with_labels(item, labels) if isinstance(item, Example) else item
+    if left_out:
+        reasons = ", ".join(f"{count} ({reason})" for reason, count in left_out.items())
+        warnings.warn(f"{path}: records left out: {reasons}", stacklevel=2)
 
 
 def by_task(
