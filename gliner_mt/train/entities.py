@@ -18,7 +18,6 @@ from gliner_mt.train.questions import Judged, QuestionRow, words_within
 from gliner_mt.train.sampling import LabelNames, SamplingConfig
 from gliner_mt.types import Example
 
-
 _TRIES = 20
 
 
