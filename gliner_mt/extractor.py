@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar, final
 import torch
 
 from gliner_mt.adapters.folder import FILES as ADAPTER_FILES
-from gliner_mt.adapters.folder import copy_adapter, read_adapter
+from gliner_mt.adapters.folder import copy_adapter, name_of, read_adapter
 from gliner_mt.adapters.several import paired
 from gliner_mt.build import build_labels
 from gliner_mt.calibration import FLOOR, Calibration, calibrate, decisions_of
@@ -235,14 +235,15 @@ class Extractor:
     ) -> str:
         """Load an adapter, a folder or hub id, beside those there are; `use` it later. Return its name.
 
-        It brings its temperature and thresholds; one that has none takes the model's.
+        It brings its temperature and thresholds; one that has none takes the model's. Without a name it goes
+        by that of its folder, one in `adapter` by that of the folder above: the run that trained it.
 
         Raises:
             CheckpointError: no such adapter, a broken one, or one of another base.
-            InputError: the name (None takes the folder's) is taken.
+            InputError: the name is taken.
         """
         folder = resolve_adapter(adapter, ADAPTER_FILES, local_files_only=local_files_only)
-        known_as = Path(adapter).expanduser().resolve().name if name is None else name
+        known_as = name_of(adapter) if name is None else name
         self._engine.add_adapter(folder, known_as)
         return known_as
 

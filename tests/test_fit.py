@@ -109,6 +109,7 @@ def test_four_examples_are_learnt_and_the_result_is_loaded_again(
 
     if config is LORA:
         again = Extractor.load(base, adapter=report.folder)
+        assert again.adapters == ("mine",)
         assert untrained.adapters == ("mine",)
         untrained.use(None)
         assert found(untrained, EXAMPLES[0]) != set(EXAMPLES[0].entities)

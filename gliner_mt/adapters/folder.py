@@ -34,6 +34,9 @@ PEFT_CONFIG, PEFT_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 FILES = (HEADER_FILE, HEADS_FILE, PEFT_CONFIG, PEFT_WEIGHTS)
 FORMAT, VERSION = "gliner_mt adapter", 2
 
+ADAPTER = "adapter"
+"""The folder of an adapter in the folder of the run that trained it."""
+
 # What changes the sums of a LoRA; others of PEFT's settings import code by name or rebuild the model.
 _LORA = (
     "r",
@@ -153,6 +156,12 @@ def put_weights(peft: PeftModel, name: str, weights: Mapping[str, Tensor], folde
     """
     check_weights(peft_weights(peft, name), weights, folder)
     set_peft_model_state_dict(peft, dict(weights), adapter_name=name)
+
+
+def name_of(adapter: str | Path) -> str:
+    """Return what an adapter, a folder or hub id, goes by: its own name, or that of its run."""
+    path = Path(adapter).expanduser().resolve()
+    return path.parent.name if path.name == ADAPTER and path.parent.name else path.name
 
 
 def check_base(adapter: AdapterFolder, base: Base) -> None:

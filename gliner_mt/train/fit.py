@@ -9,6 +9,7 @@ from accelerate import PartialState
 from accelerate.utils import extract_model_from_parallel
 
 from gliner_mt.adapters import Tuned
+from gliner_mt.adapters.folder import ADAPTER
 from gliner_mt.checkpoint.native import save_model
 from gliner_mt.config import ModelConfig, Thresholds
 from gliner_mt.model import SpanMatcher
@@ -24,7 +25,7 @@ from gliner_mt.train.report import FitReport, size_of
 if TYPE_CHECKING:
     from gliner_mt.extractor import Extractor
 
-MODEL, ADAPTER, DEV = "model", "adapter", "dev.jsonl"
+MODEL, DEV = "model", "dev.jsonl"
 
 _KINDS = {"relations": Kind.RELATIONS, "answer": Kind.ANSWERS}
 
