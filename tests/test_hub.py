@@ -212,5 +212,5 @@ def test_hub_out_of_reach(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_file_is_no_folder(tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     path.touch()
-    with pytest.raises(CheckpointError, match="is a file; expected a model folder"):
+    with pytest.raises(CheckpointError, match="is a file; expected the folder of a model"):
         resolve(path)

@@ -114,7 +114,9 @@ def _local(model: str | Path) -> Path | None:
         )
     path = Path(model).expanduser()
     if path.is_file():
-        raise CheckpointError(f"{path} is a file; expected a model folder. Give the folder that it is in.")
+        raise CheckpointError(
+            f"{path} is a file; expected the folder of a model or adapter. Give the one that it is in."
+        )
     return path if path.is_dir() else None
 
 

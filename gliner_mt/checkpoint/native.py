@@ -154,7 +154,9 @@ def read_json(path: Path) -> dict[str, Any]:
 def read_weights(path: Path) -> dict[str, torch.Tensor]:
     """Return the tensors of a safetensors file."""
     if not path.is_file():
-        raise CheckpointError(f"{path.parent} has no {path.name}; expected a model folder with its weights.")
+        raise CheckpointError(
+            f"{path.parent} has no {path.name}; expected a folder with the weights of a model or adapter."
+        )
     try:
         return load_file(path)
     except (SafetensorError, OSError) as error:
