@@ -8,6 +8,7 @@ import typer
 from gliner_mt.cli_convert import format_named
 from gliner_mt.console import reporting, standard_output
 from gliner_mt.errors import InputError
+from gliner_mt.model_options import Device, Model, Offline
 from gliner_mt.render import visible
 
 CALIBRATE_HELP = """\
@@ -32,17 +33,9 @@ _Beta = Annotated[float, typer.Option(metavar="NUMBER", help="How much more reca
 _Least = Annotated[
     int, typer.Option(metavar="N", min=1, help="Spans that a label needs for a threshold of its own.")
 ]
-_Model = Annotated[
-    str | None,
-    typer.Option("--model", "-m", metavar="NAME|FOLDER", help="Default: the embedded model."),
-]
 _Adapter = Annotated[
     str | None,
     typer.Option("--adapter", "-a", metavar="NAME|FOLDER", help="An adapter of the model, to calibrate."),
-]
-_Device = Annotated[str | None, typer.Option(metavar="NAME", help="cpu, cuda, cuda:1, mps ...")]
-_Offline = Annotated[
-    bool, typer.Option("--local-files-only", help="Never download; use the disk and the cache.")
 ]
 
 
@@ -53,10 +46,10 @@ def calibrate(  # noqa: PLR0913 - one parameter an option
     plot: _Plot = None,
     beta: _Beta = 1.0,
     least: _Least = 30,
-    model: _Model = None,
+    model: Model = None,
     adapter: _Adapter = None,
-    device: _Device = None,
-    local_files_only: _Offline = False,
+    device: Device = None,
+    local_files_only: Offline = False,
 ) -> None:
     """Fit a model's temperature and thresholds to annotated texts."""
     with reporting() as messages:

@@ -15,7 +15,8 @@ from rich.text import Text
 
 from gliner_mt.console import Messages, Screen, reporting, standard_output
 from gliner_mt.errors import InputError
-from gliner_mt.render import visible
+from gliner_mt.model_options import Device, Model, Offline
+from gliner_mt.render import FILE_WIDTH, visible
 from gliner_mt.task_options import threshold_given
 
 if TYPE_CHECKING:
@@ -35,8 +36,6 @@ gliner-mt eval ner --data mine.dev.jsonl
 gliner-mt eval answer --data DATA/qa --split dev --limit 200 -m runs/mine/model -o answers.json
 ```
 """
-
-_FILE_WIDTH = 160  # columns of a table that is not on a terminal
 
 
 class EvalTask(str, Enum):
@@ -70,17 +69,9 @@ _Threshold = Annotated[
     str,
     typer.Option(metavar="0-1|auto", help="Least score of an answer; auto: the model's."),
 ]
-_Model = Annotated[
-    str | None,
-    typer.Option("--model", "-m", metavar="NAME|FOLDER", help="Default: the embedded model."),
-]
 _Adapter = Annotated[
     str | None,
     typer.Option("--adapter", "-a", metavar="NAME|FOLDER", help="An adapter of the model, to answer with."),
-]
-_Device = Annotated[str | None, typer.Option(metavar="NAME", help="cpu, cuda, cuda:1, mps ...")]
-_Offline = Annotated[
-    bool, typer.Option("--local-files-only", help="Never download; use the disk and the cache.")
 ]
 _Format = Annotated[EvalFormat, typer.Option("--format", "-f", help="What to print.")]
 _Output = Annotated[
@@ -94,10 +85,10 @@ def evaluate(  # noqa: PLR0913 - one parameter an option
     split: _Split = "dev",
     limit: _Limit = None,
     threshold: _Threshold = "auto",
-    model: _Model = None,
+    model: Model = None,
     adapter: _Adapter = None,
-    device: _Device = None,
-    local_files_only: _Offline = False,
+    device: Device = None,
+    local_files_only: Offline = False,
     format_: _Format = EvalFormat.table,
     output: _Output = None,
 ) -> None:
@@ -146,7 +137,7 @@ def _print(report: dict[str, Any], results: Sequence["Result"], format_: EvalFor
     if format_ is EvalFormat.json:
         out.write(_json(report))
         return
-    screen = Screen(file=out, highlight=False, width=None if out.isatty() else _FILE_WIDTH)
+    screen = Screen(file=out, highlight=False, width=None if out.isatty() else FILE_WIDTH)
     for table in tables(results):
         screen.print(table)
 

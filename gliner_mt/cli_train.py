@@ -7,6 +7,8 @@ from typing import Annotated
 import typer
 
 from gliner_mt.console import Screen, reporting, standard_output
+from gliner_mt.model_options import Offline
+from gliner_mt.render import FILE_WIDTH
 
 TRAIN_HELP = """\
 Fine-tune a model on your own examples.
@@ -24,7 +26,6 @@ accelerate launch -m gliner_mt train configs/full.yaml --train mine.jsonl --out 
 ```
 """
 
-_FILE_WIDTH = 160  # columns of a table that is not on a terminal
 
 _Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="The recipe, .yaml.", show_default=False)]
 _Train = Annotated[
@@ -56,9 +57,6 @@ _Out = Annotated[
 ]
 _Strict = Annotated[bool, typer.Option("--strict", help="Stop before training if an example is odd.")]
 _Resume = Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in the folder.")]
-_Offline = Annotated[
-    bool, typer.Option("--local-files-only", help="Never download; use the disk and the cache.")
-]
 
 
 def train(  # noqa: PLR0913 - one parameter an option
@@ -72,7 +70,7 @@ def train(  # noqa: PLR0913 - one parameter an option
     out: _Out = None,
     strict: _Strict = False,
     resume: _Resume = False,
-    local_files_only: _Offline = False,
+    local_files_only: Offline = False,
 ) -> None:
     """Fine-tune a model on your own examples."""
     with reporting() as messages:
@@ -99,5 +97,5 @@ def train(  # noqa: PLR0913 - one parameter an option
         if not speaks():
             return
         file = standard_output(errors="replace")
-        Screen(file=file, highlight=False, width=None if file.isatty() else _FILE_WIDTH).print(report.table())
+        Screen(file=file, highlight=False, width=None if file.isatty() else FILE_WIDTH).print(report.table())
         messages.note(f"wrote {report.folder}")

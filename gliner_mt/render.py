@@ -12,6 +12,7 @@ from gliner_mt.sources import Record
 from gliner_mt.task_values import AnyTask
 from gliner_mt.types import Span
 
+FILE_WIDTH = 160  # columns of a report's tables where there is no terminal
 SHOWN_WHOLE = 2000  # characters; of a longer text, what was found in it is shown first, in its context
 _CONTEXT = 40
 _BESIDE_PAIR = 20

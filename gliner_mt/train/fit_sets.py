@@ -17,6 +17,7 @@ from gliner_mt.build import build_labels
 from gliner_mt.config import ModelConfig
 from gliner_mt.errors import ConfigError, InputError
 from gliner_mt.model import SpanMatcher
+from gliner_mt.render import FILE_WIDTH
 from gliner_mt.tokenization import WordTokenizer
 from gliner_mt.train.begun import digest_of
 from gliner_mt.train.checks import Checks, Report
@@ -25,7 +26,6 @@ from gliner_mt.train.processes import speaks
 from gliner_mt.train.sampling import SamplingConfig
 from gliner_mt.types import AnyExample, Example, RelationExample
 
-_FILE_WIDTH = 160  # columns of a table that is not on a terminal
 _WHOLE = ("full", "frozen_backbone", "heads")
 
 
@@ -75,8 +75,9 @@ def read_sets(
     learnt = by_task(open_examples(train), "train", checking(checks.read_train))
     held = {name: by_task(open_examples(given), name) for name, given in (retention or {}).items()}
     report = checks.report()
+    told = digest_of(learnt) if held and speaks() else None
     for name, examples in held.items():
-        if speaks() and digest_of(examples) == digest_of(learnt):
+        if told is not None and digest_of(examples) == told:
             warnings.warn(
                 f"retention set {name!r} is the training set, which cannot show what is forgotten",
                 stacklevel=3,
@@ -159,7 +160,7 @@ def show_odd(base: Base, sets: Sets, *, strict: bool) -> None:
     if strict:
         report.require(strict=True)
     if report.findings and speaks():
-        Console(stderr=True, width=None if sys.stderr.isatty() else _FILE_WIDTH).print(report.table())
+        Console(stderr=True, width=None if sys.stderr.isatty() else FILE_WIDTH).print(report.table())
     if sets.train.keys() == {"ner"}:
         report.require()
     _check_lengths(base, report.labels)
